@@ -1,0 +1,133 @@
+"""Embeddings kept on disk, keyed by the photo's hash and the model's id.
+
+One folder per model holds shards that are never changed once written, so that two runs at a time
+cannot spoil each other's work, and ``files.json``, which remembers the hash of a file whose size
+and times have not changed since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flukeprint.files import make_folder, write_bytes, write_text
+
+MAX_SHARDS = 12
+
+
+def default_folder() -> Path:
+    """The user's cache folder: ``$FLUKEPRINT_CACHE``, or where the platform keeps caches."""
+    named = os.environ.get("FLUKEPRINT_CACHE")
+    if named:
+        return Path(named)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "flukeprint"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/flukeprint"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flukeprint"
+
+
+class Cache:
+    """What has been embedded before by one model. ``folder`` None keeps nothing on disk."""
+
+    def __init__(self, folder: Path | None, model_id: str) -> None:
+        self._folder = make_folder(folder / model_id[:16]) if folder else None
+        self._model_id = model_id
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._fresh: dict[str, NDArray[np.float32]] = {}
+        self._files: dict[str, list[int | str]] = {}
+        self._files_changed = False
+        if self._folder:
+            self._load(self._folder)
+
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._vectors
+
+    def __getitem__(self, sha256: str) -> NDArray[np.float32]:
+        return self._vectors[sha256]
+
+    def add(self, sha256: str, vector: NDArray[np.float32]) -> None:
+        """Keep the (D,) float32 embedding of one photo."""
+        self._vectors[sha256] = self._fresh[sha256] = vector
+
+    @property
+    def unsaved(self) -> int:
+        """How many embeddings :meth:`save` would write."""
+        return len(self._fresh)
+
+    def hash_of(self, path: Path) -> str | None:
+        """The file's SHA-256 if it was hashed before and has not been touched since."""
+        known = self._files.get(os.path.abspath(path))
+        if known is None:
+            return None
+        try:
+            return str(known[0]) if known[1:] == _stamp(path) else None
+        except OSError:
+            return None
+
+    def remember(self, path: Path, sha256: str) -> None:
+        """Note a file's hash for :meth:`hash_of`."""
+        try:
+            self._files[os.path.abspath(path)] = [sha256, *_stamp(path)]
+            self._files_changed = True
+        except OSError:
+            pass  # gone since it was read: nothing to remember
+
+    def save(self) -> None:
+        """Write what is new.
+
+        Raises:
+            FlukeprintError: the folder cannot be written to.
+        """
+        if not self._folder:
+            return
+        if self._fresh:
+            self._write_shard(self._folder, self._fresh)
+            self._fresh = {}
+            shards = list(self._folder.glob("*.npz"))
+            if len(shards) > MAX_SHARDS:
+                self._write_shard(self._folder, self._vectors)
+                for shard in shards:
+                    shard.unlink(missing_ok=True)
+        if self._files_changed:
+            write_text(self._folder / "files.json", json.dumps(self._files))
+            self._files_changed = False
+
+    def _write_shard(self, folder: Path, vectors: dict[str, NDArray[np.float32]]) -> None:
+        packed = io.BytesIO()
+        np.savez(
+            packed,
+            model_id=np.array(self._model_id),
+            hashes=np.array(list(vectors)),
+            vectors=np.stack(list(vectors.values())),
+        )
+        name = hashlib.sha256(packed.getbuffer()).hexdigest()[:16]
+        write_bytes(folder / f"{name}.npz", packed.getvalue())
+
+    def _load(self, folder: Path) -> None:
+        for shard in sorted(folder.glob("*.npz")):
+            try:
+                with np.load(shard, allow_pickle=False) as parts:
+                    if str(parts["model_id"]) == self._model_id:
+                        vectors = parts["vectors"].astype(np.float32, copy=False)
+                        hashes = parts["hashes"].tolist()
+                        self._vectors.update(zip(hashes, vectors, strict=True))
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                shard.unlink(missing_ok=True)  # damaged: its photos are embedded again
+        try:
+            self._files = dict(json.loads((folder / "files.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            self._files = {}
+
+
+def _stamp(path: Path) -> list[int | str]:
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]

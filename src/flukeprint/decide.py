@@ -1,0 +1,98 @@
+"""From likeness to probabilities: which whale, or a new one. Pure functions on arrays.
+
+Bayes' rule with three beliefs fitted on queries that were never trained on: how fast a whale's
+odds rise with likeness, how often a query's whale is in the gallery at all, and how much more
+often a whale with many photos is met again. For W whales with n photos each, likeness s, and
+likeness t to the best photo of an unidentified whale::
+
+    prior(whale k)  = n_k ** familiarity / sum_j n_j ** familiarity
+    weight(whale k) = prior(whale k) * exp(known_log_odds + likeness_gain * s_k)
+    weight(new)     = 1 + exp(unidentified_log_odds + likeness_gain * t)
+    probability     = weight / sum of all weights
+
+The prior makes the share of new whales that is believed beforehand the same for a catalogue
+of forty whales as for one of four thousand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flukeprint.errors import FlukeprintError
+from flukeprint.rank import Likeness
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The fitted beliefs; all are natural logarithms of odds, or exponents."""
+
+    likeness_gain: float
+    known_log_odds: float
+    familiarity: float
+    unidentified_log_odds: float
+
+    def to_dict(self) -> dict[str, float]:
+        """As a model's manifest keeps it."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(raw: dict[str, float]) -> Calibration:
+        """Undo :meth:`to_dict`.
+
+        Raises:
+            FlukeprintError: a number is missing or not finite.
+        """
+        try:
+            made = Calibration(**{name: float(value) for name, value in raw.items()})
+        except (TypeError, ValueError) as error:
+            raise FlukeprintError(f"the model's calibration is not valid: {error}") from None
+        if not all(np.isfinite(list(asdict(made).values()))):
+            raise FlukeprintError("the model's calibration holds a number that is not finite")
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """Probabilities for Q queries: ``whales`` (Q, W) and ``new`` (Q,) float64, rows sum to 1."""
+
+    whales: NDArray[np.float64]
+    new: NDArray[np.float64]
+
+
+def believe(
+    likeness: Likeness, photos_per_whale: NDArray[np.int64], calibration: Calibration
+) -> Beliefs:
+    """Probabilities from likeness, by the rule at the head of this module."""
+    gain = calibration.likeness_gain
+    prior = calibration.familiarity * np.log(np.maximum(photos_per_whale, 1))
+    if len(prior):
+        prior = prior - _log_sum(prior[None])[0]
+    whales = calibration.known_log_odds + gain * likeness.whales.astype(np.float64) + prior
+    new = np.logaddexp(
+        0.0, calibration.unidentified_log_odds + gain * likeness.new.astype(np.float64)
+    )
+    logits = np.column_stack([whales, new])
+    shares = np.exp(logits - _log_sum(logits)[:, None])
+    return Beliefs(shares[:, :-1], shares[:, -1])
+
+
+def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    most = logits.max(axis=1)
+    total: NDArray[np.float64] = most + np.log(np.exp(logits - most[:, None]).sum(axis=1))
+    return total
+
+
+def order(beliefs: Beliefs, count: int) -> NDArray[np.int64]:
+    """The ``count`` likeliest answers, best first: (Q, min(count, W + 1)) int64; W means new.
+
+    Equal probabilities keep the whales' order, so that the same input always gives the same answer.
+    """
+    everything = np.column_stack([beliefs.whales, beliefs.new])
+    keep = min(count, everything.shape[1])
+    part = np.argpartition(-everything, keep - 1, axis=1)[:, :keep]
+    part.sort(axis=1)
+    ranks = np.argsort(-np.take_along_axis(everything, part, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(part, ranks, axis=1).astype(np.int64)

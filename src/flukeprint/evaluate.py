@@ -1,0 +1,244 @@
+"""Score a model on a split: metrics with intervals, one row per query, and the no-learning answers.
+
+Works from embeddings that exist and checks that they are this model's. Refuses queries that the
+model was trained on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flukeprint import metrics
+from flukeprint.decide import Calibration, believe, order
+from flukeprint.errors import FlukeprintError
+from flukeprint.identify import likeness_of
+from flukeprint.model import Model
+from flukeprint.rank import GalleryIndex, index_gallery
+from flukeprint.records import NEW_WHALE, Embeddings, Interval, LabelledPhoto, Split, Table
+
+ANSWERS = 5
+HASH_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedTable:
+    """A table's photos that could be read, by name, with their embeddings by one model."""
+
+    table: Table
+    embeddings: Embeddings
+    row_of: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A split's queries with their true answers.
+
+    ``labels`` are the true individuals, ``new_whale`` where the gallery lacks the whale; ``whales``
+    the individuals as labelled, by which the bootstrap resamples.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    whales: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One system's scores on one split.
+
+    ``queries`` has one dict per query; ``confused`` the pairs most often confused.
+    """
+
+    system: str
+    protocol: str
+    gallery_photos: int
+    gallery_whales: int
+    queries_known: int
+    queries_new: int
+    metrics: dict[str, Interval]
+    confused: list[tuple[str, str, int]]
+    queries: list[dict[str, Any]]
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the rows, for JSON."""
+        kept = asdict(self)
+        del kept["queries"]
+        return kept
+
+
+def ask(split: Split, table: Table, readable: set[str]) -> Asked:
+    """The queries of a split that could be read, in order, and what is true of them."""
+    rows = {row.name: row for row in table.rows}
+    there = {rows[name].individual for name in split.gallery if name in readable}
+    names = tuple(name for name in split.queries if name in readable)
+    whales = tuple(rows[name].individual for name in names)
+    labels = tuple(whale if whale in there else NEW_WHALE for whale in whales)
+    own = tuple(
+        f"{NEW_WHALE} {name}" if whale == NEW_WHALE else whale
+        for name, whale in zip(names, whales, strict=True)
+    )
+    return Asked(names, labels, own)
+
+
+def refuse_trained(model: Model, embedded: EmbeddedTable, asked: Asked) -> None:
+    """Raises: FlukeprintError: the model has seen a query in training or calibration."""
+    seen = set(model.manifest.trained_on)
+    hashes = embedded.embeddings.hashes
+    met = [n for n in asked.names if hashes[embedded.row_of[n]][:HASH_DIGITS] in seen]
+    if met:
+        raise FlukeprintError(
+            f"{len(met)} of {len(asked.names)} queries were seen in this model's training, such as "
+            f"{met[0]!r}; evaluate it on its own split, or on photos it has not seen"
+        )
+
+
+def gallery_of(split: Split, embedded: EmbeddedTable) -> GalleryIndex:
+    """Index a split's gallery; a photo with several labels counts for each."""
+    side = set(split.gallery)
+    rows = [r for r in embedded.table.rows if r.name in side and r.name in embedded.row_of]
+    if not rows:
+        raise FlukeprintError(f"{embedded.table.source}: not one gallery photo could be read")
+    picked = np.array([embedded.row_of[row.name] for row in rows])
+    return index_gallery(
+        embedded.embeddings.vectors[picked], [r.individual for r in rows], [r.name for r in rows]
+    )
+
+
+def evaluate_split(
+    model: Model,
+    split: Split,
+    embedded: EmbeddedTable,
+    calibration: Calibration | None = None,
+) -> Report:
+    """Score a model on a split, by the model's own calibration unless another is given.
+
+    Raises:
+        FlukeprintError: the embeddings are another model's, or a query was trained on.
+    """
+    if embedded.embeddings.model_id != model.id:
+        raise FlukeprintError("these embeddings were made by another model; embed again")
+    asked = ask(split, embedded.table, set(embedded.row_of))
+    refuse_trained(model, embedded, asked)
+    index = gallery_of(split, embedded)
+    vectors = embedded.embeddings.vectors[[embedded.row_of[name] for name in asked.names]]
+    likeness = likeness_of(vectors, index, model.manifest)
+    chosen = calibration or Calibration.from_dict(model.manifest.calibration)
+    beliefs = believe(likeness, index.photos_per_whale, chosen)
+    labels = (*index.individuals, NEW_WHALE)
+    answers = [[labels[code] for code in row] for row in order(beliefs, ANSWERS + 1)]
+    return score("flukeprint", split, asked, index, answers, beliefs.new)
+
+
+def evaluate_without_learning(
+    split: Split, table: Table, twin_group: dict[str, int]
+) -> list[Report]:
+    """The answers that need no model: the bar that any model has to clear."""
+    asked = ask(split, table, set(twin_group))
+    side = set(split.gallery)
+    rows = [row for row in table.rows if row.name in side and row.name in twin_group]
+    index = index_gallery(
+        np.zeros((len(rows), 1), dtype=np.float32),
+        [row.individual for row in rows],
+        [row.name for row in rows],
+    )
+    frequent = most_frequent(rows)
+    labels_of_twins = defaultdict(list)
+    for row in rows:
+        labels_of_twins[twin_group[row.name]].append(row.individual)
+    count = len(asked.names)
+    systems = {
+        "new_whale first": [_distinct([NEW_WHALE, *frequent])] * count,
+        "most frequent whales": [_distinct([*frequent[: ANSWERS - 1], NEW_WHALE])] * count,
+        "twins' labels, new_whale": [
+            _distinct([*labels_of_twins.get(twin_group[name], []), NEW_WHALE, *frequent])
+            for name in asked.names
+        ],
+    }
+    return [score(name, split, asked, index, answers) for name, answers in systems.items()]
+
+
+def most_frequent(rows: Sequence[LabelledPhoto]) -> list[str]:
+    """The six individuals with most photos, most first, ties by name."""
+    counts = Counter(row.individual for row in rows if row.individual != NEW_WHALE)
+    return [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:6]]
+
+
+def _distinct(labels: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(labels))[: ANSWERS + 1]
+
+
+def score(
+    system: str,
+    split: Split,
+    asked: Asked,
+    index: GalleryIndex,
+    answers: Sequence[Sequence[str]],
+    new: NDArray[np.float64] | None = None,
+) -> Report:
+    """Score ranked answers: up to six distinct labels a query, ``new_whale`` among the labels.
+
+    The first five count for MAP@5. CMC on known whales leaves ``new_whale`` out, so that it tells
+    the likeness apart from the decision. ``new`` (Q,) is the probability of a new whale.
+    """
+    codes = {label: code for code, label in enumerate([*index.individuals, NEW_WHALE])}
+    truth = np.array([codes[label] for label in asked.labels], dtype=np.int64)
+    known = truth != codes[NEW_WHALE]
+    places = metrics.places_of(_coded(answers, codes), truth)
+    whales = [[label for label in row if label != NEW_WHALE] for row in answers]
+    among = metrics.places_of(_coded(whales, codes), truth)
+    first = np.array([codes[row[0]] for row in answers], dtype=np.int64)
+
+    def statistics(weights: NDArray[np.float64]) -> dict[str, float]:
+        on_known = weights * known
+        made = {
+            "map5": metrics.weighted_mean(metrics.reciprocal(places, ANSWERS), weights),
+            "top1_known": metrics.weighted_mean(metrics.within(among, 1), on_known),
+            "top5_known": metrics.weighted_mean(metrics.within(among, 5), on_known),
+        }
+        if new is not None:
+            made["auroc_known"] = metrics.auroc(known, -new, weights)
+        return made | metrics.precision_recall_f1(truth, first, weights)
+
+    return Report(
+        system,
+        split.protocol,
+        len(index.photos),
+        len(index.individuals),
+        int(known.sum()),
+        int((~known).sum()),
+        metrics.bootstrap(statistics, asked.whales),
+        metrics.most_confused(asked.labels, [row[0] for row in answers]),
+        _rows(asked, answers, places, new),
+    )
+
+
+def _coded(answers: Sequence[Sequence[str]], codes: dict[str, int]) -> NDArray[np.int64]:
+    """(Q, 6) int64; short answers are filled with codes that no label has, each another one."""
+    coded = np.tile(-1 - np.arange(ANSWERS + 1), (len(answers), 1))
+    for row, labels in enumerate(answers):
+        coded[row, : len(labels)] = [codes[label] for label in labels]
+    return coded
+
+
+def _rows(
+    asked: Asked,
+    answers: Sequence[Sequence[str]],
+    places: NDArray[np.int64],
+    new: NDArray[np.float64] | None,
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "photo": name,
+            "truth": asked.labels[row],
+            "place": int(places[row]) if places[row] <= ANSWERS else 0,
+            "new": "" if new is None else round(float(new[row]), 6),
+            **{f"answer_{k + 1}": label for k, label in enumerate(answers[row][:ANSWERS])},
+        }
+        for row, name in enumerate(asked.names)
+    ]

@@ -1,0 +1,68 @@
+"""Write whole files or nothing: beside the target first, then rename."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from flukeprint.errors import FlukeprintError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Open ``path`` to be written whole; an error leaves what was there before.
+
+    Raises:
+        FlukeprintError: the folder cannot be written to, or the disk is full.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FlukeprintError(f"{path}: cannot be written: {reason}") from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``. See :func:`writing`."""
+    with writing(path) as stream:
+        stream.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8. See :func:`writing`."""
+    write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder, parents too, and return it.
+
+    Raises:
+        FlukeprintError: it cannot be made, or is a file.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FlukeprintError(f"{path}: cannot make this folder: {error.strerror}") from error
+    return path
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

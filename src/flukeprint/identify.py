@@ -1,0 +1,158 @@
+"""The main job: photos and a gallery in, names with probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flukeprint.cache import Cache
+from flukeprint.decide import Beliefs, Calibration, believe, order
+from flukeprint.embed import embed_photos
+from flukeprint.errors import FlukeprintError
+from flukeprint.model import Manifest
+from flukeprint.network import Network
+from flukeprint.rank import GalleryIndex, Likeness, best_photos, compare, index_gallery
+from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Table
+
+BLOCK = 256  # queries compared at a time: 256 x 10,000 similarities are 10 MB
+PHOTOS_SHOWN = 3
+
+Progress = Callable[[str, int], Callable[[int], object]]
+"""Called with a stage's name and size; gives back what is to be called with each step done."""
+
+
+def no_progress(stage: str, size: int) -> Callable[[int], object]:
+    """The :data:`Progress` that shows nothing."""
+    return lambda step: None
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """A catalogue made ready for one model; ``failures`` are its photos that could not be read."""
+
+    index: GalleryIndex
+    failures: tuple[Failure, ...] = ()
+
+
+def prepare_gallery(
+    table: Table,
+    network: Network,
+    cache: Cache | None = None,
+    progress: Progress = no_progress,
+) -> Gallery:
+    """Make a labelled collection ready. A photo with several labels counts for each of them.
+
+    Raises:
+        FlukeprintError: not one photo could be read.
+    """
+    manifest = network.model.manifest
+    if manifest.kind == "softmax":
+        return Gallery(_softmax_index(table, manifest))
+    paths = list(dict.fromkeys(row.path for row in table.rows))
+    done = embed_photos(paths, network, cache, progress("gallery", len(paths)))
+    if not len(done.places):
+        raise FlukeprintError(f"{table.source}: not one photo could be read")
+    row_of = {paths[place]: row for row, place in enumerate(done.places)}
+    rows = [row for row in table.rows if row.path in row_of]
+    picked = np.array([row_of[row.path] for row in rows])
+    index = index_gallery(
+        done.embeddings.vectors[picked],
+        [row.individual for row in rows],
+        [row.name for row in rows],
+    )
+    return Gallery(index, tuple(done.failures.values()))
+
+
+def _softmax_index(table: Table, manifest: Manifest) -> GalleryIndex:
+    """A softmax model knows its whales itself; the table's photos only show who they are."""
+    known = set(manifest.classes)
+    rows = [row for row in table.rows if row.individual in known]
+    blank = np.zeros((len(rows), 1), dtype=np.float32)
+    index = index_gallery(blank, [row.individual for row in rows], [row.name for row in rows])
+    individuals = tuple(sorted(known - {NEW_WHALE}))
+    renumber = np.array([individuals.index(name) for name in index.individuals], dtype=np.int64)
+    whale_of = np.where(index.whale_of >= 0, renumber[index.whale_of] if len(renumber) else -1, -1)
+    return GalleryIndex(index.vectors, whale_of, individuals, index.photos)
+
+
+def likeness_of(vectors: NDArray[np.float32], index: GalleryIndex, manifest: Manifest) -> Likeness:
+    """Likeness of Q network outputs (Q, embedding_size) to the gallery's whales, in their order."""
+    if manifest.kind == "embedding":
+        return compare(vectors, index)
+    column = {name: place for place, name in enumerate(manifest.classes)}
+    whales = vectors[:, [column[name] for name in index.individuals]]
+    new = (
+        vectors[:, column[NEW_WHALE]]
+        if NEW_WHALE in column
+        else np.full(len(vectors), -np.inf, dtype=np.float32)
+    )
+    return Likeness(whales, new)
+
+
+def identify(
+    photos: Sequence[Path],
+    table: Table,
+    network: Network,
+    *,
+    cache: Cache | None = None,
+    top: int = 5,
+    progress: Progress = no_progress,
+) -> tuple[list[Identification], tuple[Failure, ...]]:
+    """Name the likeliest whales for each photo.
+
+    Returns the answers in the photos' order, and the gallery's photos that could not be read.
+    ``cache`` keeps the embeddings of both for the next run.
+
+    Raises:
+        FlukeprintError: no gallery photo could be read, or the model's calibration is not valid.
+    """
+    manifest = network.model.manifest
+    calibration = Calibration.from_dict(manifest.calibration)
+    gallery = prepare_gallery(table, network, cache, progress)
+    done = embed_photos(photos, network, cache, progress("photos", len(photos)))
+    answers = [
+        Identification(str(path), failure=failure.reason)
+        if (failure := done.failures.get(place))
+        else Identification(str(path))
+        for place, path in enumerate(photos)
+    ]
+    vectors = done.embeddings.vectors
+    for start in range(0, len(vectors), BLOCK):
+        block = vectors[start : start + BLOCK]
+        likeness = likeness_of(block, gallery.index, manifest)
+        beliefs = believe(likeness, gallery.index.photos_per_whale, calibration)
+        for row, place in enumerate(done.places[start : start + BLOCK]):
+            answers[place] = _answer(
+                str(photos[place]), block[row], beliefs, row, gallery.index, top
+            )
+    return answers, gallery.failures
+
+
+def _answer(
+    photo: str,
+    vector: NDArray[np.float32],
+    beliefs: Beliefs,
+    row: int,
+    index: GalleryIndex,
+    top: int,
+) -> Identification:
+    one = Beliefs(beliefs.whales[row : row + 1], beliefs.new[row : row + 1])
+    # One more than asked for: "new" may be among the likeliest, and is told apart.
+    likeliest = [whale for whale in order(one, top + 1)[0] if whale < len(index.individuals)]
+    compared = vector[: index.vectors.shape[1]]
+    return Identification(
+        photo,
+        tuple(
+            Candidate(
+                index.individuals[whale],
+                float(one.whales[0, whale]),
+                best_photos(compared, index, whale, PHOTOS_SHOWN),
+            )
+            for whale in likeliest[:top]
+        ),
+        float(one.new[0]),
+    )

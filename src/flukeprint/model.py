@@ -1,0 +1,145 @@
+"""A model file: one stored zip of ``model.json``, ``embedder.onnx`` and ``localiser.onnx``.
+
+Nothing in it is ever unpickled. Its id is a hash of its members' contents, so the same weights and
+calibration have the same id wherever and whenever they were packed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from flukeprint.errors import FlukeprintError
+from flukeprint.files import write_bytes
+
+FORMAT = "flukeprint-model"
+VERSION = 1
+MAX_MEMBER_BYTES = 2 * 1024**3
+EMBEDDER, LOCALISER, MANIFEST = "embedder.onnx", "localiser.onnx", "model.json"
+DEFAULT_NAME = "default.fluke"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a model says of itself.
+
+    ``kind`` is ``embedding`` (unit vectors, compared with a gallery) or ``softmax`` (logits over
+    ``classes``). ``height_px`` and ``width_px`` are the fluke crop's size, ``margin`` the share of
+    the box added on each side, ``localiser_px`` the side of the squashed photo that the localiser
+    sees (0: the whole photo is the crop). ``calibration`` belongs to :mod:`flukeprint.decide`.
+    ``split`` says how to remake the split it was trained on; ``trained_on`` holds the first 12
+    characters of the SHA-256 of every photo it has seen in training or calibration.
+    """
+
+    kind: str
+    height_px: int
+    width_px: int
+    margin: float
+    localiser_px: int
+    embedding_size: int
+    preprocessing: str
+    calibration: dict[str, float]
+    training: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    classes: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model file's contents; ``id`` is 64 hexadecimal digits."""
+
+    id: str
+    manifest: Manifest
+    embedder: bytes
+    localiser: bytes | None
+
+
+def load_model(path: Path | None = None) -> Model:
+    """Read a model file, or the one that ships with flukeprint.
+
+    Raises:
+        FlukeprintError: it is missing, damaged, of another kind or of a later version.
+    """
+    if path is None:
+        shipped = resources.files("flukeprint") / "weights" / DEFAULT_NAME
+        return _parsed(shipped.read_bytes(), f"{shipped}")
+    try:
+        return _parsed(path.read_bytes(), str(path))
+    except OSError as error:
+        raise FlukeprintError(f"{path}: cannot read this model: {error.strerror}") from None
+
+
+def save_model(manifest: Manifest, embedder: bytes, localiser: bytes | None, path: Path) -> Model:
+    """Pack a model file and return it as :func:`load_model` would."""
+    body = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
+    members = {MANIFEST: json.dumps(body, sort_keys=True).encode(), EMBEDDER: embedder}
+    if localiser is not None:
+        members[LOCALISER] = localiser
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in sorted(members.items()):
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+    write_bytes(path, packed.getvalue())
+    return load_model(path)
+
+
+def _parsed(raw: bytes, where: str) -> Model:
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if MANIFEST not in sizes or EMBEDDER not in sizes:
+                raise FlukeprintError(f"{where}: not a flukeprint model; make one with export")
+            if sum(sizes.values()) > MAX_MEMBER_BYTES:
+                raise FlukeprintError(f"{where}: unpacks to more than a model can need")
+            members = {
+                name: archive.read(name)
+                for name in (MANIFEST, EMBEDDER, LOCALISER)
+                if name in sizes
+            }
+        body = json.loads(members[MANIFEST])
+        _check_version(body, where)
+        manifest = _manifest(body)
+    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError):
+        raise FlukeprintError(
+            f"{where}: not a whole flukeprint model file; copy it again or make it with export"
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FlukeprintError(f"{where}: its {MANIFEST} is not valid: {error}") from None
+    digest = hashlib.sha256()
+    for name, content in sorted(members.items()):
+        digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return Model(digest.hexdigest(), manifest, members[EMBEDDER], members.get(LOCALISER))
+
+
+def _check_version(body: dict[str, Any], where: str) -> None:
+    if body.get("format") != FORMAT:
+        raise FlukeprintError(f"{where}: not a flukeprint model; make one with export")
+    if body.get("version") != VERSION:
+        raise FlukeprintError(
+            f"{where}: model format {body.get('version')!r}; this flukeprint reads {VERSION}: "
+            "update flukeprint or export the model again"
+        )
+
+
+def _manifest(body: dict[str, Any]) -> Manifest:
+    known = {name: value for name, value in body.items() if name not in ("format", "version")}
+    known["classes"] = tuple(known.get("classes", ()))
+    known["trained_on"] = tuple(known.get("trained_on", ()))
+    manifest = Manifest(**known)
+    sizes = (manifest.height_px, manifest.width_px, manifest.embedding_size)
+    if manifest.kind not in ("embedding", "softmax"):
+        raise ValueError(f"kind {manifest.kind!r}")
+    if not all(isinstance(size, int) and 0 < size <= 65_536 for size in sizes):
+        raise ValueError(f"sizes {sizes}")
+    if manifest.kind == "softmax" and len(manifest.classes) != manifest.embedding_size:
+        raise ValueError(f"{len(manifest.classes)} classes, {manifest.embedding_size} outputs")
+    return manifest

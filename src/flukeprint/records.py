@@ -1,0 +1,147 @@
+"""The few value types that stages pass on. They hold data and check it; they do no work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEW_WHALE = "new_whale"
+"""The competition's label for a whale that is in no catalogue; never an individual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A fluke's bounds as fractions of the photo's width (x) and height (y), 0 to 1."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.x0 < self.x1 <= 1.0 and 0.0 <= self.y0 < self.y1 <= 1.0):
+            raise ValueError(f"not a box inside the photo: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A photo that could not be read, and why, in words for its owner."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPhoto:
+    """One row of a labelled collection.
+
+    ``name`` identifies the photo within its collection (the competition's base name, or the path
+    under the collection's folder); ``date`` and ``encounter`` are empty where not given.
+    """
+
+    name: str
+    path: Path
+    individual: str
+    date: str = ""
+    encounter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A labelled collection of photos, checked once when it was read.
+
+    One photo may have several rows where its owner gave it several labels.
+    ``notes`` are oddities that were found and lived with, one line each.
+    """
+
+    source: Path
+    rows: tuple[LabelledPhoto, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def individuals(self) -> tuple[str, ...]:
+        """The catalogued whales, sorted; ``new_whale`` is not one of them."""
+        return tuple(sorted({row.individual for row in self.rows} - {NEW_WHALE}))
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Unit vectors of photos by one model.
+
+    ``vectors`` is (N, D) float32 with rows of length 1; ``hashes`` are the N photos' SHA-256.
+    """
+
+    vectors: NDArray[np.float32]
+    hashes: tuple[str, ...]
+    model_id: str
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or len(self.vectors) != len(self.hashes):
+            raise ValueError(
+                f"{self.vectors.shape} vectors do not fit {len(self.hashes)} photo hashes"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """The gallery photos most like each query, best first.
+
+    ``rows`` (Q, K) int64 indexes the gallery, -1 where there are fewer than K photos;
+    ``similarities`` (Q, K) float32 cosine, -inf there.
+    """
+
+    rows: NDArray[np.int64]
+    similarities: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A whale that a query may be, with its probability and its most alike gallery photos."""
+
+    individual: str
+    probability: float
+    photos: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """What flukeprint says of one photo.
+
+    ``candidates`` are distinct whales, likeliest first. ``new`` is the probability that the whale
+    is in no gallery; with the probabilities of all whales, listed or not, it sums to 1.
+    ``failure`` is set, and nothing else, where the photo could not be read.
+    """
+
+    photo: str
+    candidates: tuple[Candidate, ...] = ()
+    new: float | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which photos a model may learn from, which it compares with, and which it is asked about.
+
+    All three hold photo names of the table whose ``fingerprint`` is kept, in sorted order.
+    """
+
+    protocol: str
+    seed: int
+    fingerprint: str
+    train: tuple[str, ...]
+    gallery: tuple[str, ...]
+    queries: tuple[str, ...]
+    fold: int = 0
+    settings: dict[str, float] = field(default_factory=dict)

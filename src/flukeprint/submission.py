@@ -1,0 +1,54 @@
+"""The competition's answer file: ``Image,Id``, five distinct labels a photo."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from flukeprint.errors import FlukeprintError
+from flukeprint.files import write_text
+from flukeprint.records import NEW_WHALE, Identification
+
+ANSWERS = 5
+
+
+def labels_of(answer: Identification, filler: Sequence[str]) -> list[str]:
+    """Five distinct labels, likeliest first, ``new_whale`` among them.
+
+    ``filler`` are the labels to take where the answer has too few, as for a photo that could not
+    be read; fewer than five come back only if there are fewer whales than that.
+    """
+    whales = [(candidate.probability, candidate.individual) for candidate in answer.candidates]
+    new = 1.0 if answer.new is None else answer.new
+    above = [name for probability, name in whales if probability >= new]
+    below = [name for probability, name in whales if probability < new]
+    named = list(dict.fromkeys([*above[: ANSWERS - 1], NEW_WHALE, *above, *below, *filler]))
+    return named[:ANSWERS]
+
+
+def write_submission(answers: Sequence[Identification], filler: Sequence[str], path: Path) -> None:
+    """Write one row per query: its base name and five labels.
+
+    Raises:
+        FlukeprintError: a label holds white space, two queries have one base name, or the file
+            cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["Image", "Id"])
+    seen: set[str] = set()
+    for answer in answers:
+        name = Path(answer.photo).name
+        if name in seen:
+            raise FlukeprintError(f"--kaggle: two photos are named {name!r}; ask for one at a time")
+        seen.add(name)
+        labels = labels_of(answer, filler)
+        broken = next((label for label in labels if len(label.split()) != 1), None)
+        if broken is not None:
+            raise FlukeprintError(
+                f"--kaggle: the label {broken!r} holds a space, which this format cannot carry"
+            )
+        writer.writerow([name, " ".join(labels)])
+    write_text(path, text.getvalue())

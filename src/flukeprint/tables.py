@@ -1,0 +1,221 @@
+"""Labelled collections, read and checked once at the door.
+
+Three layouts: a Kaggle folder (``train.csv`` with ``Image,Id`` beside ``train/``, either also as
+.zip), a folder with one subfolder per whale, and a CSV with ``path,identity`` and optional
+``date,encounter``.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+from flukeprint.errors import FlukeprintError
+from flukeprint.photos import SUFFIXES, find_photos
+from flukeprint.records import LabelledPhoto, Table
+
+MAX_CSV_BYTES = 64 * 1024 * 1024
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def read_table(data: Path) -> Table:
+    """Read a labelled collection.
+
+    Raises:
+        FlukeprintError: the path is missing, holds no known layout, lists a photo that is not
+            there, or a CSV has a wrong header or an unreadable row.
+    """
+    if data.is_file() and data.suffix.lower() == ".csv":
+        return _read_paths_csv(data)
+    if not data.is_dir():
+        hint = "give a folder or a .csv file" if data.exists() else "check the spelling"
+        raise FlukeprintError(f"{data}: not a labelled collection; {hint}")
+    for name in ("train.csv", "train.csv.zip"):
+        if (data / name).is_file():
+            return _read_kaggle(data, data / name)
+    return _read_folders(data)
+
+
+def fingerprint(table: Table) -> str:
+    """SHA-256 over names and labels, so that two machines can tell they speak of one table."""
+    digest = hashlib.sha256()
+    for row in sorted(table.rows, key=lambda row: (row.name, row.individual)):
+        digest.update(f"{row.name}\0{row.individual}\0{row.encounter}\n".encode(errors="replace"))
+    return digest.hexdigest()
+
+
+def unguard(cell: str) -> str:
+    """Undo :func:`guard`."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS) else cell
+
+
+def guard(cell: str) -> str:
+    """Put an apostrophe before a cell that a spreadsheet would run as a formula."""
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+
+
+def _read_kaggle(data: Path, listing: Path) -> Table:
+    rows = _csv_rows(listing, ("Image", "Id"))
+    folder = data / "train"
+    if not folder.is_dir():
+        folder = _unpacked(data / "train.zip")
+    present = set(os.listdir(folder))
+    entries = []
+    for line, row in rows:
+        name = row["Image"]
+        if name not in present:
+            raise FlukeprintError(
+                f"{listing}, line {line}: lists {name!r}, which is not in {folder}; "
+                "add the photo or drop the line"
+            )
+        entries.append(LabelledPhoto(name, folder / name, _label(listing, line, row["Id"])))
+    return _checked(data, entries)
+
+
+def _read_paths_csv(listing: Path) -> Table:
+    entries = []
+    for line, row in _csv_rows(listing, ("path", "identity")):
+        name = unguard(row["path"])
+        path = listing.parent / name
+        if not name or not path.is_file():
+            raise FlukeprintError(
+                f"{listing}, line {line}: no photo at {str(path)!r}; paths are relative to the CSV"
+            )
+        entries.append(
+            LabelledPhoto(
+                name,
+                path,
+                _label(listing, line, unguard(row["identity"])),
+                row.get("date", ""),
+                row.get("encounter", ""),
+            )
+        )
+    return _checked(listing, entries)
+
+
+def _read_folders(data: Path) -> Table:
+    entries: list[LabelledPhoto] = []
+    for whale in sorted(data.iterdir()):
+        if whale.is_dir() and not whale.name.startswith("."):
+            if not any(_photos_under(whale)):
+                continue
+            entries.extend(
+                LabelledPhoto(path.relative_to(data).as_posix(), path, whale.name)
+                for path in find_photos([whale])
+            )
+    if not entries:
+        raise FlukeprintError(
+            f"{data}: no labelled photos here; expected train.csv beside train/, "
+            "or one subfolder of photos per whale"
+        )
+    return _checked(data, entries)
+
+
+def _photos_under(folder: Path) -> list[str]:
+    return [
+        name
+        for _, _, files in os.walk(folder)
+        for name in files
+        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+    ]
+
+
+def _checked(source: Path, entries: list[LabelledPhoto]) -> Table:
+    if not entries:
+        raise FlukeprintError(f"{source}: lists no photos")
+    unique = list(dict.fromkeys(entries))
+    notes = []
+    if len(unique) < len(entries):
+        notes.append(f"{len(entries) - len(unique)} rows repeat an earlier one; each counts once")
+    labels = Counter(entry.name for entry in unique)
+    several = [name for name, count in labels.items() if count > 1]
+    if several:
+        notes.append(
+            f"{len(several)} photos have several labels, such as {several[0]!r}; all are kept"
+        )
+    return Table(source, tuple(unique), tuple(notes))
+
+
+def _label(listing: Path, line: int, label: str) -> str:
+    if not label.strip():
+        raise FlukeprintError(f"{listing}, line {line}: no whale named; fill it in or drop it")
+    return label
+
+
+def _csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """Rows with their line numbers; every row has all the header's cells."""
+    text = _csv_text(listing)
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        header = reader.fieldnames or []
+        missing = [column for column in needed if column not in header]
+        if missing:
+            raise FlukeprintError(
+                f"{listing}: the first line must name the columns {','.join(needed)}; "
+                f"{','.join(missing)} is missing"
+            )
+        rows = []
+        for row in reader:
+            if None in row or None in row.values():
+                raise FlukeprintError(
+                    f"{listing}, line {reader.line_num}: expected {len(header)} cells; "
+                    "put quotes around cells that hold a comma"
+                )
+            rows.append((reader.line_num, row))
+    except csv.Error as error:
+        raise FlukeprintError(f"{listing}: not a valid CSV file: {error}") from None
+    return rows
+
+
+def _csv_text(listing: Path) -> str:
+    try:
+        if listing.suffix == ".zip":
+            with zipfile.ZipFile(listing) as archive:
+                member = archive.getinfo(listing.stem)
+                if member.file_size > MAX_CSV_BYTES:
+                    raise FlukeprintError(f"{listing}: {listing.stem} is too large to be a list")
+                raw = archive.read(member)
+        else:
+            if listing.stat().st_size > MAX_CSV_BYTES:
+                raise FlukeprintError(f"{listing}: too large to be a list of photos")
+            raw = listing.read_bytes()
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise FlukeprintError(f"{listing}: not UTF-8 text; save it as CSV UTF-8") from None
+    except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise FlukeprintError(f"{listing}: cannot be read: {error}") from None
+
+
+def _unpacked(archive: Path) -> Path:
+    """The folder ``train/`` of a Kaggle zip, unpacked once into the temporary folder."""
+    if not archive.is_file():
+        raise FlukeprintError(
+            f"{archive.parent}: train.csv is here but neither train/ nor train.zip"
+        )
+    stamp = archive.stat()
+    key = hashlib.sha256(
+        f"{archive.resolve()}\0{stamp.st_size}\0{stamp.st_mtime_ns}".encode()
+    ).hexdigest()[:16]
+    target = Path(tempfile.gettempdir()) / f"flukeprint-{os.getuid()}-{key}"
+    if target.is_dir():
+        return target
+    fresh = Path(tempfile.mkdtemp(prefix="flukeprint-"))
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for member in packed.infolist():
+                name = Path(member.filename).name  # flat: a member cannot climb out of the folder
+                if Path(name).suffix.lower() in SUFFIXES:
+                    with packed.open(member) as source, (fresh / name).open("xb") as copy:
+                        shutil.copyfileobj(source, copy)
+        os.replace(fresh, target)
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise FlukeprintError(f"{archive}: cannot be unpacked: {error}") from None
+    return target

@@ -1,0 +1,203 @@
+"""What a run learns from: fluke crops in memory, as whom each counts, and boxes drawn by hand."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from flukeprint.crops import WHOLE, crop
+from flukeprint.drawn import draw_whale, photograph
+from flukeprint.errors import FlukeprintError
+from flukeprint.network import box_of
+from flukeprint.photos import decode_grey, read_photo
+from flukeprint.records import NEW_WHALE, Box, Failure, Table
+from flukeprint.training.config import TrainConfig
+from flukeprint.training.localiser import SIDE_PX, BoxNet, overlap
+
+STORED_MARGIN = 0.15  # of the box, on each side: room for augmentation to move the crop in
+SEEN_MARGIN = 0.04  # what the network sees of it
+INNER = (1 + 2 * SEEN_MARGIN) / (1 + 2 * STORED_MARGIN)
+BOX_PHOTO_PX = 100
+DRAWN_WIDTH_PX, DRAWN_HEIGHT_PX = 192, 108
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture to learn from: who it shows, and where to read it or what was drawn."""
+
+    name: str
+    individual: str
+    path: Path | None = None
+    drawn: tuple[int, int] | None = None
+
+
+def samples_of(
+    split_names: Sequence[str], table: Table, twin_group: dict[str, int], config: TrainConfig
+) -> list[Sample]:
+    """The photos to learn from: one of each set of twins per individual.
+
+    A photo labelled ``new_whale`` counts as an individual of its own, unless a twin of it is
+    named: then the name is the better label.
+    """
+    side = set(split_names)
+    rows = sorted((r for r in table.rows if r.name in side), key=lambda r: (r.name, r.individual))
+    named = {twin_group[r.name] for r in rows if r.individual != NEW_WHALE}
+    seen: set[tuple[int, str]] = set()
+    samples = []
+    for row in rows:
+        group = twin_group[row.name]
+        unidentified = row.individual == NEW_WHALE
+        if (group, row.individual) in seen:
+            continue
+        if unidentified and (group in named or not config.new_whales_as_individuals):
+            continue
+        seen.add((group, row.individual))
+        whale = f"{NEW_WHALE} {row.name}" if unidentified else row.individual
+        samples.append(Sample(row.name, whale, path=row.path))
+    return samples
+
+
+def rows_of(names: Sequence[str], table: Table) -> list[Sample]:
+    """The table's rows of the named photos as they are, for galleries and queries."""
+    side = set(names)
+    return [Sample(r.name, r.individual, path=r.path) for r in table.rows if r.name in side]
+
+
+def drawn_samples(config: TrainConfig) -> list[Sample]:
+    """The drawn whales that join in; their seeds are never those of the demo."""
+    return [
+        Sample(f"drawn {seed} {shot}", f"drawn {seed}", drawn=(seed, shot))
+        for seed in range(config.drawn_whales)
+        for shot in range(config.drawn_photos)
+    ]
+
+
+def load_pixels(sample: Sample) -> NDArray[np.uint8]:
+    """(height, width) uint8 grey.
+
+    Raises:
+        FlukeprintError: the photo cannot be read any more.
+    """
+    if sample.drawn is not None:
+        seed, shot = sample.drawn
+        photo = photograph(
+            draw_whale(seed), shot, width_px=DRAWN_WIDTH_PX, height_px=DRAWN_HEIGHT_PX
+        )
+        return np.asarray(Image.fromarray(photo.pixels).convert("L"))
+    assert sample.path is not None
+    read = read_photo(sample.path)
+    pixels = read if isinstance(read, Failure) else decode_grey(read, least_px=4 * BOX_PHOTO_PX)
+    if isinstance(pixels, Failure):
+        raise FlukeprintError(f"{pixels.path}: {pixels.reason}")
+    return pixels
+
+
+def crops_of(
+    samples: Sequence[Sample],
+    localiser: BoxNet | None,
+    config: TrainConfig,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Stored crops (N, 1, H, W) uint8, with room around the fluke for augmentation to move in."""
+    height = round(config.height_px * (1 + 2 * STORED_MARGIN))
+    width = round(config.width_px * (1 + 2 * STORED_MARGIN))
+    stored = np.empty((len(samples), 1, height, width), dtype=np.uint8)
+    for row, sample in enumerate(samples):
+        pixels = load_pixels(sample)
+        box = locate(localiser, pixels) if localiser else WHOLE
+        stored[row, 0] = crop(pixels, box, height, width, margin=STORED_MARGIN)
+        if progress:
+            progress(1)
+    return torch.from_numpy(stored)
+
+
+def locate(localiser: BoxNet, pixels: NDArray[np.uint8]) -> Box:
+    """The fluke's box in one grey photo, as the exported network finds it."""
+    squashed = Image.fromarray(pixels).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
+    batch = torch.from_numpy(np.asarray(squashed, dtype=np.float32))[None, None]
+    with torch.inference_mode():
+        return box_of(localiser(batch)[0].numpy())
+
+
+def labels_of(samples: Sequence[Sample]) -> tuple[Tensor, int]:
+    """Number the individuals: (N,) int64 labels and how many there are."""
+    number = {name: code for code, name in enumerate(sorted({s.individual for s in samples}))}
+    return torch.tensor([number[sample.individual] for sample in samples]), len(number)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxedPhotos:
+    """Photos squashed to (N, 1, 100, 100) uint8 with their fluke boxes (N, 4) float32 in 0..1."""
+
+    photos: Tensor
+    boxes: Tensor
+
+
+def drawn_boxes(config: TrainConfig) -> BoxedPhotos:
+    """Drawn photos know their boxes."""
+    photos, boxes = [], []
+    for sample in drawn_samples(config):
+        assert sample.drawn is not None
+        seed, shot = sample.drawn
+        photo = photograph(
+            draw_whale(seed), shot, width_px=DRAWN_WIDTH_PX, height_px=DRAWN_HEIGHT_PX
+        )
+        photos.append(_boxed_pixels(np.asarray(Image.fromarray(photo.pixels).convert("L"))))
+        boxes.append([photo.box.x0, photo.box.y0, photo.box.x1, photo.box.y1])
+    return _boxed(photos, boxes)
+
+
+def hand_boxes(listing: Path, table: Table, allowed: Sequence[str]) -> BoxedPhotos:
+    """Boxes drawn by hand: ``Image,x0,y0,x1,y1`` in hundredths of the photo's width and height.
+
+    Only photos in ``allowed`` are used, so that no query teaches the localiser.
+
+    Raises:
+        FlukeprintError: a line has a wrong header, is not four numbers, or boxes nothing.
+    """
+    paths = {row.name: row.path for row in table.rows}
+    side = set(allowed)
+    photos, boxes = [], []
+    with listing.open(encoding="utf-8-sig", newline="") as stream:
+        for line, row in enumerate(csv.DictReader(stream), start=2):
+            try:
+                name = row["Image"]
+                corners = [float(row[key]) / 100.0 for key in ("x0", "y0", "x1", "y1")]
+            except (KeyError, TypeError, ValueError):
+                raise FlukeprintError(
+                    f"{listing}, line {line}: expected Image,x0,y0,x1,y1 with numbers from 0 to 100"
+                ) from None
+            if name in side and name in paths:
+                photos.append(_boxed_pixels(load_pixels(Sample(name, "", path=paths[name]))))
+                boxes.append([min(max(corner, 0.0), 1.0) for corner in corners])
+    return _boxed(photos, boxes)
+
+
+def mean_overlap(localiser: BoxNet, boxed: BoxedPhotos) -> float:
+    """Mean intersection over union of found and true boxes; nan without any."""
+    if not len(boxed.photos):
+        return float("nan")
+    found = [locate(localiser, photo[0].numpy()) for photo in boxed.photos]
+    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in found])
+    return float(overlap(corners, boxed.boxes).mean())
+
+
+def _boxed_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    size = (BOX_PHOTO_PX, BOX_PHOTO_PX)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
+def _boxed(photos: list[NDArray[np.uint8]], boxes: list[list[float]]) -> BoxedPhotos:
+    empty = np.empty((0, BOX_PHOTO_PX, BOX_PHOTO_PX), dtype=np.uint8)
+    stacked = np.stack(photos) if photos else empty
+    return BoxedPhotos(torch.from_numpy(stacked)[:, None], torch.tensor(boxes).view(-1, 4))

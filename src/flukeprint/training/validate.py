@@ -1,0 +1,111 @@
+"""Embed with torch and score on the validation split while a run trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flukeprint import metrics
+from flukeprint.decide import Calibration, believe, order
+from flukeprint.rank import GalleryIndex, Likeness, compare, index_gallery
+from flukeprint.records import NEW_WHALE
+from flukeprint.training.augment import centre_warp
+from flukeprint.training.calibration import fit_calibration
+from flukeprint.training.data import INNER
+from flukeprint.training.device import Device
+from flukeprint.training.networks import Embedder
+
+BATCH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Crops (N, 1, H, W) uint8 and labels of a gallery and of queries.
+
+    ``new_whale`` in the gallery means unidentified; a query is new where its label is not there.
+    """
+
+    gallery: Tensor
+    gallery_labels: tuple[str, ...]
+    queries: Tensor
+    query_labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Validation scores; the calibration is fitted to all its queries.
+
+    ``map5`` is cross-fitted: each half of the whales is scored by a fit to the other half.
+    """
+
+    map5: float
+    top1_known: float
+    auroc_known: float
+    calibration: Calibration
+
+
+def embed_crops(
+    network: Embedder, crops: Tensor, size: tuple[int, int], device: Device
+) -> NDArray[np.float32]:
+    """(N, 1, H, W) uint8 stored crops to (N, D) float32 unit vectors."""
+    network.eval()
+    parts = []
+    for start in range(0, len(crops), BATCH):
+        batch = crops[start : start + BATCH].to(device.name).float()
+        mirrored = torch.zeros(len(batch), dtype=torch.bool, device=device.name)
+        seen = centre_warp(mirrored, INNER).apply(batch, *size)
+        with torch.inference_mode(), device.autocast():
+            parts.append(network(seen.to(memory_format=torch.channels_last)).float().cpu())
+    return torch.cat(parts).numpy()
+
+
+def validate(
+    network: Embedder, validation: Validation, size: tuple[int, int], device: Device
+) -> Scores:
+    """Score a network on the validation split."""
+    gallery = embed_crops(network, validation.gallery, size, device)
+    queries = embed_crops(network, validation.queries, size, device)
+    labels = list(validation.gallery_labels)
+    index = index_gallery(gallery, labels, labels)
+    code = {name: column for column, name in enumerate(index.individuals)}
+    truth = np.array([code.get(label, -1) for label in validation.query_labels])
+    likeness = compare(queries, index)
+    half = _halves(validation.query_labels)
+    gains = np.empty(len(truth))
+    for side in (0, 1):
+        fit = fit_calibration(
+            _rows(likeness, half != side), index.photos_per_whale, truth[half != side]
+        )
+        gains[half == side] = _gains(_rows(likeness, half == side), index, truth[half == side], fit)
+    known = truth >= 0
+    best = likeness.whales.argmax(axis=1)
+    return Scores(
+        float(gains.mean()),
+        float((best == truth)[known].mean()),
+        metrics.auroc(known, likeness.whales.max(axis=1).astype(np.float64)),
+        fit_calibration(likeness, index.photos_per_whale, truth),
+    )
+
+
+def _gains(
+    likeness: Likeness, index: GalleryIndex, truth: NDArray[np.int64], fit: Calibration
+) -> NDArray[np.float64]:
+    answers = order(believe(likeness, index.photos_per_whale, fit), 5)
+    wanted = np.where(truth < 0, len(index.individuals), truth)
+    return metrics.reciprocal(metrics.places_of(answers, wanted))
+
+
+def _rows(likeness: Likeness, chosen: NDArray[np.bool_]) -> Likeness:
+    return Likeness(likeness.whales[chosen], likeness.new[chosen])
+
+
+def _halves(labels: Sequence[str]) -> NDArray[np.int64]:
+    """Put each whale's queries in one half, whales in turn; unidentified ones each by itself."""
+    seen: dict[str, int] = {}
+    keys = [f"{label} {k}" if label == NEW_WHALE else label for k, label in enumerate(labels)]
+    return np.array([seen.setdefault(key, len(seen)) % 2 for key in keys])
