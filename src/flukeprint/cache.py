@@ -12,7 +12,6 @@ import io
 import json
 import os
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from flukeprint.files import make_folder, write_bytes, write_text
 
 MAX_SHARDS = 12
+Stamp = list[int | str]
 
 
 def default_folder() -> Path:
@@ -45,6 +45,7 @@ class Cache:
         self._fresh: dict[str, NDArray[np.float32]] = {}
         self._files: dict[str, list[int | str]] = {}
         self._files_changed = False
+        self._shards: set[Path] = set()  # whose contents are known here: only those may be merged
         if self._folder:
             self._load(self._folder)
 
@@ -68,18 +69,13 @@ class Cache:
         known = self._files.get(os.path.abspath(path))
         if known is None:
             return None
-        try:
-            return str(known[0]) if known[1:] == _stamp(path) else None
-        except OSError:
-            return None
+        return str(known[0]) if known[1:] == stamp_of(path) else None
 
-    def remember(self, path: Path, sha256: str) -> None:
-        """Note a file's hash for :meth:`hash_of`."""
-        try:
-            self._files[os.path.abspath(path)] = [sha256, *_stamp(path)]
+    def remember(self, path: Path, sha256: str, stamp: Stamp | None) -> None:
+        """Note a file's hash for :meth:`hash_of`; ``stamp`` was taken before the file was read."""
+        if stamp is not None:
+            self._files[os.path.abspath(path)] = [sha256, *stamp]
             self._files_changed = True
-        except OSError:
-            pass  # gone since it was read: nothing to remember
 
     def save(self) -> None:
         """Write what is new.
@@ -92,16 +88,18 @@ class Cache:
         if self._fresh:
             self._write_shard(self._folder, self._fresh)
             self._fresh = {}
-            shards = list(self._folder.glob("*.npz"))
-            if len(shards) > MAX_SHARDS:
-                self._write_shard(self._folder, self._vectors)
-                for shard in shards:
+            if len(self._shards) > MAX_SHARDS:
+                merged = self._shards
+                self._shards = set()
+                whole = self._write_shard(self._folder, self._vectors)
+                for shard in merged - {whole}:
                     shard.unlink(missing_ok=True)
         if self._files_changed:
-            write_text(self._folder / "files.json", json.dumps(self._files))
             self._files_changed = False
+            # A copy: threads that read ahead may add to it meanwhile.
+            write_text(self._folder / "files.json", json.dumps(dict(self._files)))
 
-    def _write_shard(self, folder: Path, vectors: dict[str, NDArray[np.float32]]) -> None:
+    def _write_shard(self, folder: Path, vectors: dict[str, NDArray[np.float32]]) -> Path:
         packed = io.BytesIO()
         np.savez(
             packed,
@@ -110,7 +108,10 @@ class Cache:
             vectors=np.stack(list(vectors.values())),
         )
         name = hashlib.sha256(packed.getbuffer()).hexdigest()[:16]
-        write_bytes(folder / f"{name}.npz", packed.getvalue())
+        path = folder / f"{name}.npz"
+        write_bytes(path, packed.getvalue())
+        self._shards.add(path)
+        return path
 
     def _load(self, folder: Path) -> None:
         for shard in sorted(folder.glob("*.npz")):
@@ -120,14 +121,20 @@ class Cache:
                         vectors = parts["vectors"].astype(np.float32, copy=False)
                         hashes = parts["hashes"].tolist()
                         self._vectors.update(zip(hashes, vectors, strict=True))
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                shard.unlink(missing_ok=True)  # damaged: its photos are embedded again
+                        self._shards.add(shard)
+            except Exception:  # damage raises anything; its photos are embedded again
+                continue
         try:
-            self._files = dict(json.loads((folder / "files.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            files = json.loads((folder / "files.json").read_text(encoding="utf-8"))
+            self._files = {path: known for path, known in files.items() if len(known) == 4}
+        except (OSError, ValueError, TypeError, AttributeError):
             self._files = {}
 
 
-def _stamp(path: Path) -> list[int | str]:
-    status = os.stat(path)
+def stamp_of(path: Path) -> Stamp | None:
+    """What changes when a file is touched: its size and times; None where there is no file."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]

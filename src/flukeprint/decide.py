@@ -70,13 +70,17 @@ def believe(
     prior = calibration.familiarity * np.log(np.maximum(photos_per_whale, 1))
     if len(prior):
         prior = prior - _log_sum(prior[None])[0]
-    whales = calibration.known_log_odds + gain * likeness.whales.astype(np.float64) + prior
-    new = np.logaddexp(
-        0.0, calibration.unidentified_log_odds + gain * likeness.new.astype(np.float64)
-    )
+    whales = calibration.known_log_odds + _times(gain, likeness.whales) + prior
+    new = np.logaddexp(0.0, calibration.unidentified_log_odds + _times(gain, likeness.new))
     logits = np.column_stack([whales, new])
     shares = np.exp(logits - _log_sum(logits)[:, None])
     return Beliefs(shares[:, :-1], shares[:, -1])
+
+
+def _times(gain: float, likeness: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The product, but -inf (nothing to be like) stays so whatever the gain."""
+    there = np.isfinite(likeness)
+    return np.where(there, gain * np.where(there, likeness, 0.0).astype(np.float64), -np.inf)
 
 
 def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -91,8 +95,5 @@ def order(beliefs: Beliefs, count: int) -> NDArray[np.int64]:
     Equal probabilities keep the whales' order, so that the same input always gives the same answer.
     """
     everything = np.column_stack([beliefs.whales, beliefs.new])
-    keep = min(count, everything.shape[1])
-    part = np.argpartition(-everything, keep - 1, axis=1)[:, :keep]
-    part.sort(axis=1)
-    ranks = np.argsort(-np.take_along_axis(everything, part, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(part, ranks, axis=1).astype(np.int64)
+    # Not argpartition: which of several equals it lets in depends on the machine.
+    return np.argsort(-everything, axis=1, kind="stable")[:, :count].astype(np.int64)

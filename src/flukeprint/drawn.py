@@ -29,6 +29,7 @@ from flukeprint.drawn_whale import (
 )
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import make_folder, write_bytes, write_text
+from flukeprint.progress import Step
 from flukeprint.records import Box
 
 __all__ = [
@@ -340,7 +341,14 @@ def _develop(rng: np.random.Generator, scene: Floats) -> NDArray[np.uint8]:
 
 
 def write_catalogue(
-    folder: Path, *, whales: int, photos: int, strangers: int, queries: int, seed: int
+    folder: Path,
+    *,
+    whales: int,
+    photos: int,
+    strangers: int,
+    queries: int,
+    seed: int,
+    progress: Step | None = None,
 ) -> DrawnCatalogue:
     """Write a made-up catalogue of JPEG photos with queries and their answers.
 
@@ -348,7 +356,8 @@ def write_catalogue(
     ``folder/queries/`` gets ``queries`` further photos of each and one of each of ``strangers``
     other whales; ``folder/answers.csv`` (path,identity) names the whale of each query, paths
     relative to ``folder`` with "/", "new_whale" for strangers. Query names are random and
-    listed in their own order, so they tell nothing. ``seed`` is in 0..2**32-1.
+    listed in their own order, so they tell nothing. ``seed`` is in 0..2**32-1; ``progress`` is
+    told of each photo.
 
     Raises:
         ValueError: a count is negative or the seed out of range.
@@ -375,23 +384,25 @@ def write_catalogue(
         if known:
             make_folder(gallery / identity)
             for shot in range(photos):
-                _write_photo(gallery / identity / next(names), whale_seed, shot)
+                _write_photo(gallery / identity / next(names), whale_seed, shot, progress)
         for shot in range(photos, photos + queries) if known else (0,):
             pending.append((next(names), whale_seed, shot, identity))
     # Written in the order of their names, so that file times tell nothing either.
     answers: dict[Path, str] = {}
     for name, whale_seed, shot, identity in sorted(pending):
-        _write_photo(asked / name, whale_seed, shot)
+        _write_photo(asked / name, whale_seed, shot, progress)
         answers[asked / name] = identity
     _write_answers(folder, answers)
     return DrawnCatalogue(gallery, tuple(answers), answers)
 
 
-def _write_photo(path: Path, whale_seed: int, shot: int) -> None:
+def _write_photo(path: Path, whale_seed: int, shot: int, progress: Step | None) -> None:
     stream = io.BytesIO()
     photo = photograph(draw_whale(whale_seed), shot)
     Image.fromarray(photo.pixels).save(stream, "JPEG", quality=90)
     write_bytes(path, stream.getvalue())
+    if progress:
+        progress(1)
 
 
 def _write_answers(folder: Path, answers: dict[Path, str]) -> None:

@@ -6,10 +6,11 @@ model's id, so a second run only does what is new and another model's embeddings
 
 from __future__ import annotations
 
-import os
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flukeprint.cache import Cache
-from flukeprint.network import Network
+from flukeprint.cache import Cache, Stamp, stamp_of
+from flukeprint.network import Network, available_cores
 from flukeprint.photos import decode_grey, read_photo
 from flukeprint.records import Embeddings, Failure
 
 BATCH = 64
 SAVE_EVERY = 2_048
 DETAIL = 4  # a photo is kept this many times larger than the crop: a fluke may fill a quarter of it
+WAITING_BYTES = 128 * 1024 * 1024  # of photos read and not yet embedded
+GIANT_BYTES = 16 * 1024 * 1024  # files above are read one at a time, so that memory stays bounded
+_GIANT = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +68,28 @@ def embed_photos(
     failures: dict[int, Failure] = {}
     waiting: list[_Read] = []
     try:
-        for place, read in enumerate(_read_ahead(paths, network, kept)):
-            if isinstance(read, Failure):
-                failures[place] = read
-            else:
-                hashes[place] = read.sha256
-                if read.pixels is not None:
-                    waiting.append(read)
-            if len(waiting) == BATCH:
-                _embed_batch(waiting, network, kept)
-                waiting = []
-                if kept.unsaved >= SAVE_EVERY:
-                    kept.save()
-            if progress:
-                progress(1)
+        with closing(_read_ahead(paths, network, kept)) as reads:
+            for place, read in enumerate(reads):
+                if isinstance(read, Failure):
+                    failures[place] = read
+                else:
+                    hashes[place] = read.sha256
+                    if read.pixels is not None:
+                        waiting.append(read)
+                if len(waiting) == BATCH or _bytes(waiting) > WAITING_BYTES:
+                    _embed_batch(waiting, network, kept)
+                    waiting = []
+                    if kept.unsaved >= SAVE_EVERY:
+                        kept.save()
+                if progress:
+                    progress(1)
         if waiting:
             _embed_batch(waiting, network, kept)
     finally:
         kept.save()
+    for place in [place for place, sha in hashes.items() if not np.isfinite(kept[sha]).all()]:
+        failures[place] = Failure(paths[place], "the model makes nothing of it (not a number)")
+        del hashes[place]
     return EmbeddedPhotos(
         _collected(list(hashes.values()), kept, network),
         np.array(list(hashes), dtype=np.int64),
@@ -97,38 +105,62 @@ def _collected(hashes: list[str], kept: Cache, network: Network) -> Embeddings:
     return Embeddings(vectors, tuple(hashes), network.model.id)
 
 
-def _read_ahead(paths: Sequence[Path], network: Network, kept: Cache) -> Iterator[_Read | Failure]:
+def _read_ahead(
+    paths: Sequence[Path], network: Network, kept: Cache
+) -> Generator[_Read | Failure, None, None]:
     """Read in threads (Pillow decodes outside Python's lock), in order, a few batches ahead."""
-    workers = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    manifest = network.model.manifest
+    most_bytes = (2 * DETAIL) ** 2 * manifest.height_px * manifest.width_px
+    workers = available_cores()
+    most_ahead = max(workers, min(2 * BATCH, WAITING_BYTES // most_bytes))
+    pool = ThreadPoolExecutor(max_workers=workers)
+    try:
         ahead: deque[Future[_Read | Failure]] = deque()
         for path in paths:
             ahead.append(pool.submit(_read, path, network, kept))
-            if len(ahead) > 2 * BATCH:
+            if len(ahead) > most_ahead:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _bytes(reads: list[_Read]) -> int:
+    return sum(read.pixels.nbytes for read in reads if read.pixels is not None)
 
 
 def _read(path: Path, network: Network, kept: Cache) -> _Read | Failure:
     known = kept.hash_of(path)
     if known is not None and known in kept:
         return _Read(known)
+    stamp = stamp_of(path)
+    with _GIANT if stamp and int(stamp[0]) > GIANT_BYTES else nullcontext():
+        return _read_fresh(path, network, kept, stamp)
+
+
+def _read_fresh(path: Path, network: Network, kept: Cache, stamp: Stamp | None) -> _Read | Failure:
     photo = read_photo(path)
     if isinstance(photo, Failure):
         return photo
     if photo.sha256 in kept:
-        kept.remember(path, photo.sha256)
+        kept.remember(path, photo.sha256, stamp)
         return _Read(photo.sha256)
     manifest = network.model.manifest
     least_px = DETAIL * max(manifest.height_px, manifest.width_px)
     pixels = decode_grey(photo, least_px=least_px)
     if isinstance(pixels, Failure):
         return pixels
-    shrink = min(pixels.shape) // least_px
-    if shrink > 1:
-        pixels = np.asarray(Image.fromarray(pixels).reduce(shrink))
-    kept.remember(path, photo.sha256)
+    # Each side on its own: a panorama is as small in memory as any other photo.
+    across, down = (
+        max(1, side // (DETAIL * side_px))
+        for side, side_px in zip(
+            pixels.shape[::-1], (manifest.width_px, manifest.height_px), strict=True
+        )
+    )
+    if across > 1 or down > 1:
+        pixels = np.asarray(Image.fromarray(pixels).reduce((across, down)))
+    kept.remember(path, photo.sha256, stamp)
     return _Read(photo.sha256, pixels, network.squash(pixels))
 
 

@@ -6,7 +6,8 @@ model was trained on.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,7 +21,8 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.identify import likeness_of
 from flukeprint.model import Model
 from flukeprint.rank import GalleryIndex, index_gallery
-from flukeprint.records import NEW_WHALE, Embeddings, Interval, LabelledPhoto, Split, Table
+from flukeprint.records import NEW_WHALE, Embeddings, Interval, Split, Table
+from flukeprint.submission import fillers
 
 ANSWERS = 5
 HASH_DIGITS = 12
@@ -69,14 +71,24 @@ class Report:
         """Everything but the rows, for JSON."""
         kept = asdict(self)
         del kept["queries"]
+        kept["metrics"] = {  # JSON has no nan
+            name: {part: None if math.isnan(value) else value for part, value in shares.items()}
+            for name, shares in kept["metrics"].items()
+        }
         return kept
 
 
 def ask(split: Split, table: Table, readable: set[str]) -> Asked:
-    """The queries of a split that could be read, in order, and what is true of them."""
+    """The queries of a split that could be read, in order, and what is true of them.
+
+    Raises:
+        FlukeprintError: there is none.
+    """
     rows = {row.name: row for row in table.rows}
     there = {rows[name].individual for name in split.gallery if name in readable}
     names = tuple(name for name in split.queries if name in readable)
+    if not names:
+        raise FlukeprintError(f"{table.source}: not one query could be read")
     whales = tuple(rows[name].individual for name in names)
     labels = tuple(whale if whale in there else NEW_WHALE for whale in whales)
     own = tuple(
@@ -147,7 +159,7 @@ def evaluate_without_learning(
         [row.individual for row in rows],
         [row.name for row in rows],
     )
-    frequent = most_frequent(rows)
+    frequent = fillers(Table(table.source, tuple(rows)))[: ANSWERS + 1]
     labels_of_twins = defaultdict(list)
     for row in rows:
         labels_of_twins[twin_group[row.name]].append(row.individual)
@@ -161,12 +173,6 @@ def evaluate_without_learning(
         ],
     }
     return [score(name, split, asked, index, answers) for name, answers in systems.items()]
-
-
-def most_frequent(rows: Sequence[LabelledPhoto]) -> list[str]:
-    """The six individuals with most photos, most first, ties by name."""
-    counts = Counter(row.individual for row in rows if row.individual != NEW_WHALE)
-    return [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:6]]
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:

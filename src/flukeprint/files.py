@@ -21,6 +21,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     """
     temporary: str | None = None
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError("it is there and is not a file")  # never put a file in place of /dev/null
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         with os.fdopen(handle, "wb") as stream:
@@ -46,7 +48,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8. See :func:`writing`."""
-    write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
+    try:
+        data = text.encode("utf-8", errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise FlukeprintError(f"{path}: a name to be written is not valid Unicode") from None
+    write_bytes(path, data)
 
 
 def make_folder(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,19 +15,12 @@ from flukeprint.embed import embed_photos
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Manifest
 from flukeprint.network import Network
+from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import GalleryIndex, Likeness, best_photos, compare, index_gallery
 from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Table
 
 BLOCK = 256  # queries compared at a time: 256 x 10,000 similarities are 10 MB
 PHOTOS_SHOWN = 3
-
-Progress = Callable[[str, int], Callable[[int], object]]
-"""Called with a stage's name and size; gives back what is to be called with each step done."""
-
-
-def no_progress(stage: str, size: int) -> Callable[[int], object]:
-    """The :data:`Progress` that shows nothing."""
-    return lambda step: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +67,8 @@ def _softmax_index(table: Table, manifest: Manifest) -> GalleryIndex:
     blank = np.zeros((len(rows), 1), dtype=np.float32)
     index = index_gallery(blank, [row.individual for row in rows], [row.name for row in rows])
     individuals = tuple(sorted(known - {NEW_WHALE}))
-    renumber = np.array([individuals.index(name) for name in index.individuals], dtype=np.int64)
+    number = {name: place for place, name in enumerate(individuals)}
+    renumber = np.array([number[name] for name in index.individuals], dtype=np.int64)
     whale_of = np.where(index.whale_of >= 0, renumber[index.whale_of] if len(renumber) else -1, -1)
     return GalleryIndex(index.vectors, whale_of, individuals, index.photos)
 
@@ -84,7 +78,10 @@ def likeness_of(vectors: NDArray[np.float32], index: GalleryIndex, manifest: Man
     if manifest.kind == "embedding":
         return compare(vectors, index)
     column = {name: place for place, name in enumerate(manifest.classes)}
-    whales = vectors[:, [column[name] for name in index.individuals]]
+    # A whale that the model was never taught is like nothing to it.
+    whales = np.full((len(vectors), len(index.individuals)), -np.inf, dtype=np.float32)
+    taught = [row for row, name in enumerate(index.individuals) if name in column]
+    whales[:, taught] = vectors[:, [column[index.individuals[row]] for row in taught]]
     new = (
         vectors[:, column[NEW_WHALE]]
         if NEW_WHALE in column

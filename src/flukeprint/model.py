@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
+import os
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -20,7 +23,8 @@ from flukeprint.files import write_bytes
 
 FORMAT = "flukeprint-model"
 VERSION = 1
-MAX_MEMBER_BYTES = 2 * 1024**3
+MAX_BYTES = 2 * 1024**3
+MOST_UNPACKED = 20  # times the file's size: weights hardly shrink, a bomb shrinks a thousandfold
 EMBEDDER, LOCALISER, MANIFEST = "embedder.onnx", "localiser.onnx", "model.json"
 DEFAULT_NAME = "default.fluke"
 
@@ -71,11 +75,21 @@ def load_model(path: Path | None = None) -> Model:
     """
     if path is None:
         shipped = resources.files("flukeprint") / "weights" / DEFAULT_NAME
-        return _parsed(shipped.read_bytes(), f"{shipped}")
+        try:
+            return _parsed(shipped.read_bytes(), f"{shipped}")
+        except OSError:
+            raise FlukeprintError(
+                "no model ships with this copy of flukeprint; install it whole, or give --model"
+            ) from None
     try:
-        return _parsed(path.read_bytes(), str(path))
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise FlukeprintError(f"{path}: not a model file")
+        if path.stat().st_size > MAX_BYTES:
+            raise FlukeprintError(f"{path}: larger than a model can be")
+        raw = path.read_bytes()
     except OSError as error:
         raise FlukeprintError(f"{path}: cannot read this model: {error.strerror}") from None
+    return _parsed(raw, str(path))
 
 
 def save_model(manifest: Manifest, embedder: bytes, localiser: bytes | None, path: Path) -> Model:
@@ -98,7 +112,7 @@ def _parsed(raw: bytes, where: str) -> Model:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             if MANIFEST not in sizes or EMBEDDER not in sizes:
                 raise FlukeprintError(f"{where}: not a flukeprint model; make one with export")
-            if sum(sizes.values()) > MAX_MEMBER_BYTES:
+            if sum(sizes.values()) > MOST_UNPACKED * len(raw):
                 raise FlukeprintError(f"{where}: unpacks to more than a model can need")
             members = {
                 name: archive.read(name)
@@ -108,7 +122,9 @@ def _parsed(raw: bytes, where: str) -> Model:
         body = json.loads(members[MANIFEST])
         _check_version(body, where)
         manifest = _manifest(body)
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError):
+        if LOCALISER in members and not manifest.localiser_px:
+            raise ValueError("localiser_px is 0, but it has a localiser")
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError):
         raise FlukeprintError(
             f"{where}: not a whole flukeprint model file; copy it again or make it with export"
         ) from None
@@ -140,6 +156,12 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         raise ValueError(f"kind {manifest.kind!r}")
     if not all(isinstance(size, int) and 0 < size <= 65_536 for size in sizes):
         raise ValueError(f"sizes {sizes}")
+    if not isinstance(manifest.localiser_px, int) or not 0 <= manifest.localiser_px <= 4_096:
+        raise ValueError(f"localiser_px {manifest.localiser_px!r}")
+    if not (math.isfinite(manifest.margin) and 0.0 <= manifest.margin <= 1.0):
+        raise ValueError(f"margin {manifest.margin!r}")
+    if len(set(manifest.classes)) < len(manifest.classes):
+        raise ValueError("it names a class twice")
     if manifest.kind == "softmax" and len(manifest.classes) != manifest.embedding_size:
         raise ValueError(f"{len(manifest.classes)} classes, {manifest.embedding_size} outputs")
     return manifest

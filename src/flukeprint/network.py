@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 LEAST_SIDE = 0.02  # of the photo: a smaller box would be magnified noise
+# An external_data entry's key, in any encoding that protobuf reads: ONNX Runtime would follow it
+# to a file beside the working directory.
+EXTERNAL_DATA = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
 
 
 class Network:
@@ -37,10 +41,15 @@ class Network:
             _session(model.localiser, "localiser", device, threads) if model.localiser else None
         )
         self.device = self._embedder.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        if device == "cuda" and self.device != "cuda":
+            raise FlukeprintError("CUDA did not start on this machine; use --device cpu")
 
     def squash(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A grey photo (height, width) uint8 as the localiser sees it: a square of its own size."""
-        side = self.model.manifest.localiser_px
+        """A grey photo (height, width) uint8 as the localiser sees it: a square of its own size.
+
+        1 x 1 where the model has no localiser.
+        """
+        side = self.model.manifest.localiser_px if self._localiser else 1
         small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
         return np.asarray(small)
 
@@ -49,7 +58,7 @@ class Network:
         if self._localiser is None:
             return [WHOLE] * len(squashed)
         batch = np.stack(squashed)[:, None].astype(np.float32)
-        return [box_of(corners) for corners in _run(self._localiser, batch)]
+        return [box_of(corners) for corners in _run(self._localiser, "localiser", batch, 4)]
 
     def cut(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
         """The crop that the embedder sees of one grey photo, (height_px, width_px) uint8."""
@@ -59,21 +68,44 @@ class Network:
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """N crops (see :meth:`cut`) to (N, embedding_size) float32: unit vectors, or logits."""
-        return _run(self._embedder, np.stack(crops)[:, None].astype(np.float32))
+        batch = np.stack(crops)[:, None].astype(np.float32)
+        return _run(self._embedder, "embedder", batch, self.model.manifest.embedding_size)
 
 
 def box_of(corners: NDArray[np.float32]) -> Box:
-    """A box from a network's four numbers x0 y0 x1 y1, kept inside the photo and not too thin."""
-    low, high = np.clip(corners.astype(np.float64).reshape(2, 2), 0.0, 1.0)
+    """A box from a network's four numbers x0 y0 x1 y1, kept inside the photo and not too thin.
+
+    A number that is not one (nan) gives the photo's own edge.
+    """
+    given = np.where(np.isnan(corners), (0.0, 0.0, 1.0, 1.0), corners.astype(np.float64))
+    low, high = np.clip(given.reshape(2, 2), 0.0, 1.0)
     middle, half = (low + high) / 2, np.maximum((high - low) / 2, LEAST_SIDE / 2)
     middle = np.clip(middle, half, 1.0 - half)
     (x0, y0), (x1, y1) = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
     return Box(float(x0), float(y0), float(x1), float(y1))
 
 
-def _run(session: onnxruntime.InferenceSession, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    (result,) = session.run(None, {session.get_inputs()[0].name: batch})
-    return np.asarray(result, dtype=np.float32)
+def available_cores() -> int:
+    """How many cores this process may use; a container may have fewer than the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _run(
+    session: onnxruntime.InferenceSession, what: str, batch: NDArray[np.float32], size: int
+) -> NDArray[np.float32]:
+    try:
+        (result,) = session.run(None, {session.get_inputs()[0].name: batch})
+    except Exception as error:  # ONNX Runtime raises its own unexported types
+        reason = " ".join(str(error).split())[:200]
+        raise FlukeprintError(f"the model's {what} does not run: {reason}") from None
+    found = np.asarray(result, dtype=np.float32)
+    if found.shape != (len(batch), size):
+        raise FlukeprintError(
+            f"the model's {what} gives {found.shape}, not {(len(batch), size)}; export it again"
+        )
+    return found
 
 
 def _session(
@@ -89,9 +121,11 @@ def _session(
             "no CUDA here: this ONNX Runtime has no GPU support or there is no GPU; "
             "use --device cpu, or install onnxruntime-gpu"
         )
+    if EXTERNAL_DATA.search(onnx):
+        raise FlukeprintError(f"the model's {what} keeps data in other files; export it whole")
     wanted = ["CUDAExecutionProvider"] if device != "cpu" else []
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or available_cores()
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import Failure
@@ -24,6 +26,19 @@ MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 * 1024 * 1024
 # A real picture above this size never packs 1,000 pixels in a byte; a decompression bomb does.
 BOMB_PIXELS, BOMB_PIXELS_PER_BYTE = 8_000_000, 1_000
+STRIP_PIXELS = 4_000_000  # converted at a time: a giant must not be in memory three times over
+WHITES = (1.0, 255.0, 65_535.0, 4_294_967_295.0)  # of pictures with wide greys, by their brightest
+EXIF_ORIENTATION = 0x0112
+TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+"""What to do to a picture so that it stands upright, by its EXIF orientation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +61,26 @@ def find_photos(paths: Iterable[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if path.is_dir():
-            inside = list(_walk(path))
+        if os.path.isdir(path):
+            inside = list(photos_under(path))
             if not inside:
                 raise FlukeprintError(
                     f"{path}: no photos in this folder (looked for {', '.join(sorted(SUFFIXES))})"
                 )
             found.update(dict.fromkeys(inside))
-        elif path.exists():
+        elif os.path.exists(path):
             found[path] = None
         else:
             raise FlukeprintError(f"{path}: no such photo or folder; check the spelling")
     return list(found)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def photos_under(folder: Path) -> Iterator[Path]:
+    """Files in a folder that look like photos, hidden ones left out, in name order.
+
+    Raises:
+        FlukeprintError: a folder cannot be listed.
+    """
     for parent, folders, files in os.walk(folder, onerror=_cannot_list):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
@@ -101,21 +121,37 @@ def decode_rgb(photo: PhotoFile, *, least_px: int = 0) -> NDArray[np.uint8] | Fa
     return _decoded(photo, "RGB", least_px)
 
 
+class _Room:
+    """Lets threads decode only so many pixels at once that memory stays bounded."""
+
+    def __init__(self, pixels: int) -> None:
+        self._free, self._size = pixels, pixels
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        pixels = min(pixels, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+_ROOM = _Room(MAX_PIXELS)
+
+
 def _decoded(photo: PhotoFile, mode: str, least_px: int) -> NDArray[np.uint8] | Failure:
     try:
-        with Image.open(io.BytesIO(photo.data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                return Failure(photo.path, f"{width} x {height} pixels is too large; shrink it")
-            if width * height > max(BOMB_PIXELS, BOMB_PIXELS_PER_BYTE * len(photo.data)):
-                return Failure(
-                    photo.path,
-                    f"claims {width} x {height} pixels in {len(photo.data)} bytes; "
-                    "a damaged file or a decompression bomb",
-                )
-            if least_px:
-                image.draft("L" if mode == "L" else None, (least_px, least_px))
-            return np.asarray(_upright(image, mode))
+        found = _lying(photo, mode, least_px)
+        if isinstance(found, Failure):
+            return found
+        pixels, orientation = found
+        return np.ascontiguousarray(TURNS.get(orientation, np.asarray)(pixels))
     except UnidentifiedImageError:
         return Failure(photo.path, f"not a picture in a known format ({', '.join(FORMATS)})")
     except (MemoryError, Image.DecompressionBombError):
@@ -124,26 +160,74 @@ def _decoded(photo: PhotoFile, mode: str, least_px: int) -> NDArray[np.uint8] | 
         return Failure(photo.path, f"damaged picture: {' '.join(str(error).split()) or 'unknown'}")
 
 
-def _upright(image: Image.Image, mode: str) -> Image.Image:
-    image.load()  # the first frame of an animation
-    turned = ImageOps.exif_transpose(image)
-    if turned.mode.startswith("I") or turned.mode == "F":
-        return _eight_bit(turned).convert(mode)
-    if turned.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") and (
-        turned.mode != "P" or "transparency" in turned.info
+def _lying(photo: PhotoFile, mode: str, least_px: int) -> tuple[NDArray[np.uint8], int] | Failure:
+    """The pixels as the file has them, and the EXIF orientation."""
+    with Image.open(io.BytesIO(photo.data), formats=FORMATS) as image:
+        wrong = _wrong_size(image, len(photo.data))
+        if wrong:
+            return Failure(photo.path, wrong)
+        if least_px:
+            image.draft("L" if mode == "L" else None, (least_px, least_px))
+        width, height = image.size
+        with _ROOM.taken(width * height):
+            return _flat(image, mode), _orientation(image)
+
+
+def _wrong_size(image: Image.Image, size_bytes: int) -> str | None:
+    width, height = image.size
+    # Pillow's WebP decoder holds every pixel four times.
+    if width * height > (MAX_PIXELS // 2 if image.format == "WEBP" else MAX_PIXELS):
+        return f"{width} x {height} pixels is too large; shrink it"
+    if width * height > max(BOMB_PIXELS, BOMB_PIXELS_PER_BYTE * size_bytes):
+        return (
+            f"claims {width} x {height} pixels in {size_bytes} bytes; "
+            "a damaged file or a decompression bomb"
+        )
+    return None
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+    except Exception:  # the parser raises anything; the pixels are whole all the same
+        return 1
+
+
+def _flat(image: Image.Image, mode: str) -> NDArray[np.uint8]:
+    """The picture's first frame, opaque: (height, width) for "L", (height, width, 3) for "RGB"."""
+    image.load()
+    wide = image.mode == "F" or image.mode.startswith("I")
+    white = _white(image) if wide else 255.0
+    width, height = image.size
+    flat = np.empty((height, width) if mode == "L" else (height, width, 3), dtype=np.uint8)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        strip = _eight_bit(strip, white) if wide else _opaque(strip)
+        flat[top : top + rows] = np.asarray(strip.convert(mode))
+    return flat
+
+
+def _opaque(strip: Image.Image) -> Image.Image:
+    """Lay a see-through picture on mid-grey: a see-through pixel has no colour of its own."""
+    if strip.mode not in ("PA", "LA", "La", "RGBA", "RGBa") and (
+        strip.mode != "P" or "transparency" not in strip.info
     ):
-        # A see-through pixel has no colour of its own: lay the picture on mid-grey.
-        layered = turned.convert("RGBA")
-        ground = Image.new("RGBA", layered.size, (128, 128, 128, 255))
-        return Image.alpha_composite(ground, layered).convert(mode)
-    return turned if turned.mode == mode else turned.convert(mode)
+        return strip
+    ground = Image.new("RGBA", strip.size, (128, 128, 128, 255))
+    return Image.alpha_composite(ground, strip.convert("RGBA"))
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale wide greys to 8 bits by their format's range: a plain convert turns them white."""
-    pixels = np.asarray(image, dtype=np.float64)
-    if image.mode.startswith("I;16") or (image.mode == "I" and pixels.max(initial=0) > 255):
-        pixels = pixels / 257.0
-    elif image.mode == "F" and pixels.max(initial=0.0) <= 1.0:
-        pixels = pixels * 255.0
-    return Image.fromarray(np.clip(np.nan_to_num(pixels), 0, 255).round().astype(np.uint8))
+def _white(image: Image.Image) -> float:
+    """The value that is white in a picture with wide greys: a plain convert clips at 255."""
+    if image.mode.startswith("I;16"):
+        return 65_535.0
+    pixels = np.asarray(image)
+    brightest = float(np.max(pixels, initial=0, where=np.isfinite(pixels)))
+    return next((white for white in WHITES[image.mode == "I" :] if brightest <= white), brightest)
+
+
+def _eight_bit(strip: Image.Image, white: float) -> Image.Image:
+    pixels = np.asarray(strip, dtype=np.float64) * (255.0 / white)
+    pixels = np.clip(np.nan_to_num(pixels, nan=0.0), 0.0, 255.0)
+    return Image.fromarray(pixels.round().astype(np.uint8))

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_text
@@ -52,6 +53,7 @@ def bundle(table: Table, twin_group: dict[str, int]) -> list[Bundle]:
 
     def find(node: str) -> str:
         while parent.setdefault(node, node) != node:
+            parent[node] = parent[parent[node]]
             node = parent[node]
         return node
 
@@ -65,7 +67,13 @@ def bundle(table: Table, twin_group: dict[str, int]) -> list[Bundle]:
     members = defaultdict(list)
     for row in rows:
         members[find(f"photo {row.name}")].append(row)
-    return sorted((_bundle_of(part, twin_group) for part in members.values()), key=lambda b: b.key)
+    # A set of twins by the place of its first name: its number depends on the rows' order.
+    place = {name: number for number, name in enumerate(sorted(twin_group))}
+    first: dict[int, int] = {}
+    for name in place:
+        first.setdefault(twin_group[name], place[name])
+    twins_of = {name: first[group] for name, group in twin_group.items()}
+    return sorted((_bundle_of(part, twins_of) for part in members.values()), key=lambda b: b.key)
 
 
 def _bundle_of(rows: list[LabelledPhoto], twin_group: dict[str, int]) -> Bundle:
@@ -184,7 +192,7 @@ class _Lottery:
                 self._of_whale[whale].append(item)
 
     def _draw(self, key: str) -> bytes:
-        return hashlib.sha256(f"{self._seed}\0{key}".encode(errors="replace")).digest()
+        return hashlib.sha256(f"{self._seed}\0{key}".encode(errors="surrogatepass")).digest()
 
     def _whales(self) -> list[str]:
         return sorted(self._of_whale, key=self._draw)
@@ -294,30 +302,35 @@ def check_leaks(split: Split, table: Table, twin_group: dict[str, int]) -> None:
 
     Raises:
         FlukeprintError: the split was made from another table, a query or a twin or an encounter
-            of one is in the gallery or in training, or (``other-catalogue``) a whale is.
+            of one is in the gallery or in training, (``other-catalogue``) a whale is, or it
+            names a photo that the table does not.
     """
     if split.fingerprint != fingerprint(table):
         raise FlukeprintError(f"this split was made from another table than {table.source}")
-    rows = {row.name: row for row in table.rows}
-    asked = set(split.queries)
-    checks: list[tuple[str, Callable[[str], object]]] = [
-        ("photo", lambda name: name),
-        ("set of twins", lambda name: twin_group[name]),
-        ("encounter", lambda name: rows[name].encounter or ("photo", name)),
+    rows = defaultdict(list)
+    for row in table.rows:
+        rows[row.name].append(row)
+    unknown = sorted({*split.train, *split.gallery, *split.queries} - set(rows))
+    if unknown:
+        raise FlukeprintError(f"the split names {unknown[0]!r}, which {table.source} does not")
+    checks: list[tuple[str, Callable[[str], set[Any]]]] = [
+        ("a photo", lambda name: {name}),
+        # A photo that could not be read here has no twins that are known.
+        ("a set of twins", lambda name: {twin_group[name]} if name in twin_group else set()),
+        ("an encounter", lambda name: {row.encounter for row in rows[name]} - {""}),
     ]
-    for what, key in checks:
-        queried = {key(name) for name in asked}
+    for what, keys in checks:
+        queried = {key for name in split.queries for key in keys(name)}
         for side in (split.gallery, split.train):
-            leaked = sorted(name for name in side if key(name) in queried)
+            leaked = sorted(name for name in side if keys(name) & queried)
             if leaked:
                 raise FlukeprintError(
-                    f"leak: {len(leaked)} photos share a {what} with a query, such as {leaked[0]!r}"
+                    f"leak: {len(leaked)} photos share {what} with a query, such as {leaked[0]!r}"
                 )
     if split.protocol == "other-catalogue":
-        trained = {rows[name].individual for name in split.train} - {NEW_WHALE}
-        both = sorted(
-            trained & {rows[name].individual for name in (*split.gallery, *split.queries)}
-        )
+        trained = {row.individual for name in split.train for row in rows[name]} - {NEW_WHALE}
+        asked = (*split.gallery, *split.queries)
+        both = sorted(trained & {row.individual for name in asked for row in rows[name]})
         if both:
             raise FlukeprintError(f"leak: {len(both)} whales were trained on, such as {both[0]!r}")
 
@@ -335,7 +348,10 @@ def read_split(path: Path) -> Split:
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        raw.update({side: tuple(raw[side]) for side in ("train", "gallery", "queries")})
+        for side in ("train", "gallery", "queries"):
+            if not all(isinstance(name, str) for name in raw[side]) or isinstance(raw[side], str):
+                raise ValueError(f"{side} must be a list of names")
+            raw[side] = tuple(raw[side])
         return Split(**raw)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FlukeprintError(f"{path}: not a split that flukeprint wrote: {error}") from None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_text
-from flukeprint.records import NEW_WHALE, Identification
+from flukeprint.records import NEW_WHALE, Identification, Table
 
 ANSWERS = 5
 
@@ -28,6 +29,12 @@ def labels_of(answer: Identification, filler: Sequence[str]) -> list[str]:
     return named[:ANSWERS]
 
 
+def fillers(table: Table) -> list[str]:
+    """The individuals with most photos, ties by name: the best guess where nothing is known."""
+    counts = Counter(row.individual for row in table.rows if row.individual != NEW_WHALE)
+    return [name for name, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
+
+
 def write_submission(answers: Sequence[Identification], filler: Sequence[str], path: Path) -> None:
     """Write one row per query: its base name and five labels.
 
@@ -37,6 +44,7 @@ def write_submission(answers: Sequence[Identification], filler: Sequence[str], p
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
+    quoter = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(["Image", "Id"])
     seen: set[str] = set()
     for answer in answers:
@@ -45,10 +53,11 @@ def write_submission(answers: Sequence[Identification], filler: Sequence[str], p
             raise FlukeprintError(f"--kaggle: two photos are named {name!r}; ask for one at a time")
         seen.add(name)
         labels = labels_of(answer, filler)
-        broken = next((label for label in labels if len(label.split()) != 1), None)
+        broken = next((label for label in labels if label.split() != [label]), None)
         if broken is not None:
             raise FlukeprintError(
                 f"--kaggle: the label {broken!r} holds a space, which this format cannot carry"
             )
-        writer.writerow([name, " ".join(labels)])
+        # Python before 3.13 does not quote a carriage return, which then ends the row.
+        (quoter if "\r" in name else writer).writerow([name, " ".join(labels)])
     write_text(path, text.getvalue())

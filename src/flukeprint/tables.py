@@ -14,15 +14,19 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.photos import SUFFIXES, find_photos
+from flukeprint.photos import SUFFIXES, photos_under
 from flukeprint.records import LabelledPhoto, Table
 
 MAX_CSV_BYTES = 64 * 1024 * 1024
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+# What a spreadsheet may take for a formula, the full-width signs too (OWASP, "CSV Injection").
+MOST_UNPACKED = 20  # times its packed size: photos hardly shrink, a bomb shrinks a thousandfold
+ZIP_ERRORS = (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n", "'")
 
 
 def read_table(data: Path) -> Table:
@@ -32,10 +36,10 @@ def read_table(data: Path) -> Table:
         FlukeprintError: the path is missing, holds no known layout, lists a photo that is not
             there, or a CSV has a wrong header or an unreadable row.
     """
-    if data.is_file() and data.suffix.lower() == ".csv":
+    if os.path.isfile(data) and data.suffix.lower() == ".csv":
         return _read_paths_csv(data)
-    if not data.is_dir():
-        hint = "give a folder or a .csv file" if data.exists() else "check the spelling"
+    if not os.path.isdir(data):
+        hint = "give a folder or a .csv file" if os.path.exists(data) else "check the spelling"
         raise FlukeprintError(f"{data}: not a labelled collection; {hint}")
     for name in ("train.csv", "train.csv.zip"):
         if (data / name).is_file():
@@ -47,18 +51,21 @@ def fingerprint(table: Table) -> str:
     """SHA-256 over names and labels, so that two machines can tell they speak of one table."""
     digest = hashlib.sha256()
     for row in sorted(table.rows, key=lambda row: (row.name, row.individual)):
-        digest.update(f"{row.name}\0{row.individual}\0{row.encounter}\n".encode(errors="replace"))
+        line = f"{row.name}\0{row.individual}\0{row.encounter}\n"
+        digest.update(line.encode(errors="surrogatepass"))
     return digest.hexdigest()
-
-
-def unguard(cell: str) -> str:
-    """Undo :func:`guard`."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS) else cell
 
 
 def guard(cell: str) -> str:
     """Put an apostrophe before a cell that a spreadsheet would run as a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+    # A spreadsheet may drop the white space before a formula.
+    risky = cell.startswith(FORMULA_STARTS) or cell.lstrip().startswith(FORMULA_STARTS)
+    return f"'{cell}" if risky else cell
+
+
+def unguard(cell: str) -> str:
+    """Undo :func:`guard`."""
+    return cell[1:] if cell.startswith("'") and guard(cell[1:]) == cell else cell
 
 
 def _read_kaggle(data: Path, listing: Path) -> Table:
@@ -66,7 +73,7 @@ def _read_kaggle(data: Path, listing: Path) -> Table:
     folder = data / "train"
     if not folder.is_dir():
         folder = _unpacked(data / "train.zip")
-    present = set(os.listdir(folder))
+    present = set(_listed(folder))
     entries = []
     for line, row in rows:
         name = row["Image"]
@@ -84,7 +91,7 @@ def _read_paths_csv(listing: Path) -> Table:
     for line, row in _csv_rows(listing, ("path", "identity")):
         name = unguard(row["path"])
         path = listing.parent / name
-        if not name or not path.is_file():
+        if not name or not os.path.isfile(path):
             raise FlukeprintError(
                 f"{listing}, line {line}: no photo at {str(path)!r}; paths are relative to the CSV"
             )
@@ -102,13 +109,11 @@ def _read_paths_csv(listing: Path) -> Table:
 
 def _read_folders(data: Path) -> Table:
     entries: list[LabelledPhoto] = []
-    for whale in sorted(data.iterdir()):
-        if whale.is_dir() and not whale.name.startswith("."):
-            if not any(_photos_under(whale)):
-                continue
+    for name in sorted(_listed(data)):
+        if (data / name).is_dir() and not name.startswith("."):
             entries.extend(
-                LabelledPhoto(path.relative_to(data).as_posix(), path, whale.name)
-                for path in find_photos([whale])
+                LabelledPhoto(path.relative_to(data).as_posix(), path, name)
+                for path in photos_under(data / name)
             )
     if not entries:
         raise FlukeprintError(
@@ -118,13 +123,11 @@ def _read_folders(data: Path) -> Table:
     return _checked(data, entries)
 
 
-def _photos_under(folder: Path) -> list[str]:
-    return [
-        name
-        for _, _, files in os.walk(folder)
-        for name in files
-        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-    ]
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise FlukeprintError(f"{folder}: cannot list this folder: {error.strerror}") from None
 
 
 def _checked(source: Path, entries: list[LabelledPhoto]) -> Table:
@@ -134,8 +137,8 @@ def _checked(source: Path, entries: list[LabelledPhoto]) -> Table:
     notes = []
     if len(unique) < len(entries):
         notes.append(f"{len(entries) - len(unique)} rows repeat an earlier one; each counts once")
-    labels = Counter(entry.name for entry in unique)
-    several = [name for name, count in labels.items() if count > 1]
+    labels = Counter(name for name, _ in {(entry.name, entry.individual) for entry in unique})
+    several = sorted(name for name, count in labels.items() if count > 1)
     if several:
         notes.append(
             f"{len(several)} photos have several labels, such as {several[0]!r}; all are kept"
@@ -154,13 +157,15 @@ def _csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[st
     text = _csv_text(listing)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        header = reader.fieldnames or []
+        header = list(reader.fieldnames or [])
         missing = [column for column in needed if column not in header]
         if missing:
             raise FlukeprintError(
                 f"{listing}: the first line must name the columns {','.join(needed)}; "
                 f"{','.join(missing)} is missing"
             )
+        if len(set(header)) < len(header):
+            raise FlukeprintError(f"{listing}: the first line names a column twice")
         rows = []
         for row in reader:
             if None in row or None in row.values():
@@ -189,7 +194,7 @@ def _csv_text(listing: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FlukeprintError(f"{listing}: not UTF-8 text; save it as CSV UTF-8") from None
-    except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except ZIP_ERRORS as error:
         raise FlukeprintError(f"{listing}: cannot be read: {error}") from None
 
 
@@ -201,21 +206,42 @@ def _unpacked(archive: Path) -> Path:
         )
     stamp = archive.stat()
     key = hashlib.sha256(
-        f"{archive.resolve()}\0{stamp.st_size}\0{stamp.st_mtime_ns}".encode()
+        f"{archive.resolve()}\0{stamp.st_size}\0{stamp.st_mtime_ns}".encode(errors="surrogatepass")
     ).hexdigest()[:16]
-    target = Path(tempfile.gettempdir()) / f"flukeprint-{os.getuid()}-{key}"
-    if target.is_dir():
+    user = os.getuid() if hasattr(os, "getuid") else 0  # Windows: each has a folder of their own
+    target = Path(tempfile.gettempdir()) / f"flukeprint-{user}-{key}"
+    if _is_own(target, user):
         return target
     fresh = Path(tempfile.mkdtemp(prefix="flukeprint-"))
     try:
-        with zipfile.ZipFile(archive) as packed:
-            for member in packed.infolist():
-                name = Path(member.filename).name  # flat: a member cannot climb out of the folder
-                if Path(name).suffix.lower() in SUFFIXES:
-                    with packed.open(member) as source, (fresh / name).open("xb") as copy:
-                        shutil.copyfileobj(source, copy)
+        _unpack(archive, fresh)
         os.replace(fresh, target)
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except ZIP_ERRORS as error:
         shutil.rmtree(fresh, ignore_errors=True)
+        if _is_own(target, user):  # another run was faster
+            return target
         raise FlukeprintError(f"{archive}: cannot be unpacked: {error}") from None
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     return target
+
+
+def _is_own(folder: Path, user: int) -> bool:
+    """Whether the folder is there, and nobody else's: the temporary folder is open to all."""
+    return folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == user
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as packed:
+        photos = [
+            member
+            for member in packed.infolist()
+            if not member.is_dir() and Path(member.filename).suffix.lower() in SUFFIXES
+        ]
+        if sum(photo.file_size for photo in photos) > MOST_UNPACKED * archive.stat().st_size:
+            raise zipfile.BadZipFile("it would unpack to many times its size, as photos never do")
+        for photo in photos:
+            name = Path(photo.filename).name  # flat: a member cannot climb out of the folder
+            with packed.open(photo) as source, (folder / name).open("xb") as copy:
+                shutil.copyfileobj(source, copy)

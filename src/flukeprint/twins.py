@@ -94,10 +94,15 @@ def difference_hash(thumbs: NDArray[np.float32]) -> NDArray[np.uint64]:
 
 
 def near_pairs(glances: Sequence[Glance]) -> list[tuple[int, int]]:
-    """Index pairs of different files that show the same picture, (smaller, larger), sorted."""
-    if len(glances) < 2:
+    """Index pairs of different files that show the same picture, (smaller, larger), sorted.
+
+    Of files with the same bytes only the first is compared.
+    """
+    firsts = {item.sha256: place for place, item in reversed(list(enumerate(glances)))}
+    places = sorted(firsts.values())
+    if len(places) < 2:
         return []
-    thumbs = np.stack([item.thumb for item in glances])
+    thumbs = np.stack([glances[place].thumb for place in places])
     codes = difference_hash(thumbs)
     pairs: list[tuple[int, int]] = []
     for start in range(0, len(codes), _BLOCK):
@@ -107,12 +112,13 @@ def near_pairs(glances: Sequence[Glance]) -> list[tuple[int, int]]:
         left, right = left + start, right + start
         keep = left < right
         left, right = left[keep], right[keep]
-        gap = np.abs(thumbs[left] - thumbs[right]).mean(axis=(1, 2))
-        pairs += [
-            (int(a), int(b))
-            for a, b in zip(left[gap <= MAX_PIXEL_GAP], right[gap <= MAX_PIXEL_GAP], strict=True)
-            if glances[a].sha256 != glances[b].sha256
-        ]
+        for few in range(0, len(left), _BLOCK):  # a thousand blank photos make a million pairs
+            a, b = left[few : few + _BLOCK], right[few : few + _BLOCK]
+            near = np.abs(thumbs[a] - thumbs[b]).mean(axis=(1, 2)) <= MAX_PIXEL_GAP
+            pairs += [
+                (places[i], places[j])
+                for i, j in zip(a[near].tolist(), b[near].tolist(), strict=True)
+            ]
     return pairs
 
 

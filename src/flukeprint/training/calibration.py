@@ -17,9 +17,17 @@ _SPREAD = (20.0, 20.0, 1.0, 10.0)
 def fit_calibration(
     likeness: Likeness, photos_per_whale: NDArray[np.int64], truth: NDArray[np.int64]
 ) -> Calibration:
-    """Fit to Q queries: ``truth`` (Q,) is the true whale's column, -1 where the whale is new."""
+    """Fit to Q queries: ``truth`` (Q,) is the true whale's column, -1 where the whale is new.
+
+    Without any query it is the plain values that a few queries are pulled to.
+    """
+    if not len(truth):
+        return Calibration(*_START)
     whales = torch.from_numpy(likeness.whales.astype(np.float64))
     unidentified = torch.from_numpy(likeness.new.astype(np.float64))
+    # Likeness is -inf where the gallery has no unidentified whale. Its gradient would be 0 * inf.
+    none = torch.isneginf(unidentified)
+    unidentified = unidentified.masked_fill(none, 0.0)
     log_photos = torch.from_numpy(np.log(np.maximum(photos_per_whale, 1)))
     target = torch.from_numpy(np.where(truth < 0, whales.shape[1], truth))
     start, spread = torch.tensor(_START).double(), torch.tensor(_SPREAD).double()
@@ -30,7 +38,7 @@ def fit_calibration(
         optimiser.zero_grad()
         gain, known, familiarity, odd = start + beliefs * spread
         prior = torch.log_softmax(familiarity * log_photos, dim=0)
-        new = torch.nn.functional.softplus(odd + gain * unidentified)
+        new = torch.nn.functional.softplus(odd + gain * unidentified).masked_fill(none, 0.0)
         logits = torch.cat([known + gain * whales + prior, new[:, None]], dim=1)
         total = torch.nn.functional.cross_entropy(logits, target)
         total = total + beliefs.square().sum() / (2 * len(target))

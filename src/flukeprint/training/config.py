@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -65,11 +67,67 @@ class TrainConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("height_px", "width_px", "epochs", "batch_size", "embedding_size"):
-            if getattr(self, name) < 1:
-                raise FlukeprintError(f"config: {name} must be 1 or more")
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:  # nan, too, is in no range
+                raise FlukeprintError(f"config: {name} is {value!r}; {_range_text(least, most)}")
+        for name in ("query_share", "validation_share"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise FlukeprintError(
+                    f"config: {name} is {getattr(self, name)!r}; it must lie between 0 and 1, "
+                    "both left out"
+                )
         if self.optimizer not in ("sgd", "adamw"):
             raise FlukeprintError(f"config: optimizer {self.optimizer!r}; choose sgd or adamw")
+        if not _BACKBONE.fullmatch(self.backbone):
+            raise FlukeprintError(
+                f"config: backbone {self.backbone!r}; name one of timm's models, such as resnet18 "
+                "(nothing is fetched from a hub)"
+            )
+
+
+_BACKBONE = re.compile(r"[A-Za-z0-9_.]+")
+_FINITE = 1e9
+_SIDE_PX = 4_096
+_RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
+    "embedding_size": (1, 65_536),
+    "height_px": (1, _SIDE_PX),
+    "width_px": (1, _SIDE_PX),
+    "epochs": (1, 100_000),
+    "early_share": (0, 1),
+    "early_height_px": (1, _SIDE_PX),
+    "early_width_px": (1, _SIDE_PX),
+    "batch_size": (2, 65_536),  # batch normalisation has no spread to speak of in one picture
+    "learning_rate": (0, _FINITE),
+    "weight_decay": (0, _FINITE),
+    "momentum": (0, 1),
+    "warmup_share": (0, 1),
+    "ema_decay": (0, 1),
+    "scale": (0, _FINITE),
+    "margin_rad": (0, math.pi / 2),
+    "margin_warmup_share": (0, 1),
+    "sub_centres": (1, 1_000),
+    "balance_power": (0, 1),
+    "drawn_whales": (0, 2**31),  # the demo's whales have the seeds from there on
+    "drawn_photos": (0, 2**31),
+    "localiser_steps": (1, 2**31),
+    "rotate_deg": (0, 180),
+    "zoom": (0, 2),
+    "shift": (0, 1),
+    "shear": (0, 2),
+    "light": (0, 2),
+    "blur_px": (0, 100),
+    "noise": (0, 10),
+    "erase": (0, 1),
+    "validate_every": (1, 2**31),
+    "patience": (0, 2**31),
+}
+"""The least and the most that each number may be."""
+
+
+def _range_text(least: float, most: float) -> str:
+    return f"it must be from {least:g} to {most:g}"
 
 
 def read_config(path: Path | None, settings: list[str]) -> TrainConfig:
@@ -98,10 +156,16 @@ def config_text(config: TrainConfig) -> str:
 
 
 def _parsed(value: str) -> Any:
+    """A value as TOML reads it; a bare word, which TOML does not know, is text."""
     try:
         return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return value
+
+
+def setting_text(value: object) -> str:
+    """One setting's value as ``--set key=value`` takes it."""
+    return value if isinstance(value, str) else _toml(value)
 
 
 def _toml(value: object) -> str:
@@ -110,6 +174,14 @@ def _toml(value: object) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return repr(value)
+
+
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+}
 
 
 def _checked(raw: dict[str, Any], source: str) -> dict[str, Any]:
@@ -122,8 +194,6 @@ def _checked(raw: dict[str, Any], source: str) -> dict[str, Any]:
         if wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted:
-            raise FlukeprintError(
-                f"{source}: {key} must be {wanted.__name__}, not {type(value).__name__} {value!r}"
-            )
+            raise FlukeprintError(f"{source}: {key} is {value!r}; it must be {_KINDS[wanted]}")
         checked[key] = value
     return checked

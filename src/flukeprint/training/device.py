@@ -40,11 +40,19 @@ def find_device(wanted: str = "auto") -> Device:
     name = next(kind for kind, ok in there.items() if ok) if wanted == "auto" else wanted
     if not there.get(name, False):
         have = ", ".join(kind for kind, ok in there.items() if ok)
-        raise FlukeprintError(f"no device {wanted!r} here; there is {have}")
-    bf16 = {
-        "cuda": lambda: bool(torch.cuda.is_bf16_supported()),  # type: ignore[no-untyped-call]
-        "mps": lambda: False,
-        # Without these instructions bfloat16 is emulated, and several times slower.
-        "cpu": lambda: bool(torch.cpu._is_avx512_bf16_supported()),
-    }
-    return Device(name, bf16[name]())
+        raise FlukeprintError(f"no device {wanted!r} here; there is {have} (or auto)")
+    return Device(name, _FAST_BF16[name]())
+
+
+def _cuda_bf16() -> bool:
+    """Whether the GPU computes in bfloat16 itself; older ones emulate it, slowly."""
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def _cpu_bf16() -> bool:
+    """Whether the CPU has the instructions; without them bfloat16 is several times slower."""
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # not in every torch
+    return bool(check and check())
+
+
+_FAST_BF16 = {"cuda": _cuda_bf16, "mps": lambda: False, "cpu": _cpu_bf16}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import platform
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -68,30 +73,82 @@ class RunFolder:
         """The best epoch's scores and calibration, JSON; there once the run is over."""
         return self.path / "result.json"
 
-    def open(self, config_text: str, facts: dict[str, Any]) -> None:
-        """Start the run, or make sure that it is the same one that was begun here.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of the folder; a killed run's lock ends with it.
 
         Raises:
-            FlukeprintError: the folder holds another run.
+            FlukeprintError: another run is at work here, or the folder cannot be made.
         """
-        make_folder(self.path)
+        handle = os.open(make_folder(self.path), os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FlukeprintError(f"{self.path}: another run is at work here") from None
+            except OSError:  # a file system without locks
+                pass
+            yield
+        finally:
+            os.close(handle)
+
+    def check(self, config_text: str, facts: dict[str, Any]) -> None:
+        """Make sure that a run may begin here, or go on that was begun with the same facts.
+
+        Raises:
+            FlukeprintError: the folder holds another run or something else.
+        """
         if self.config.exists():
-            if self.config.read_text(encoding="utf-8") != config_text:
-                raise FlukeprintError(
-                    f"{self.path}: holds a run with another config; name another folder for --out"
-                )
-            begun = read_json(self.facts)
-            for key in ("fingerprint", "device", "threads"):
-                if begun.get(key) != facts.get(key):
-                    raise FlukeprintError(
-                        f"{self.path}: this run was begun with {key} {begun.get(key)!r}, "
-                        f"now it is {facts.get(key)!r}; resume as it was begun or start another"
-                    )
-        else:
-            if any(self.path.iterdir()):
+            self._check_same(config_text, facts)
+        elif self.path.exists():
+            names = {entry.name for entry in make_folder(self.path).iterdir()}
+            if not all(name == self.facts.name or _half_written(name) for name in names):
                 raise FlukeprintError(f"{self.path}: not empty and not a run; name another folder")
+
+    def open(self, config_text: str, facts: dict[str, Any]) -> None:
+        """Start the run, or go on with the one that was begun here; see :meth:`check`.
+
+        What a killed run left half written is cleared away.
+        """
+        self.check(config_text, facts)
+        for folder in (make_folder(self.path), self.checkpoints):
+            for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+                if _half_written(entry.name):
+                    entry.unlink(missing_ok=True)
+        if not self.config.exists():
             write_text(self.facts, json.dumps(facts, indent=1) + "\n")
-            write_text(self.config, config_text)
+            write_text(self.config, config_text)  # last: with it the run is begun
+
+    def _check_same(self, config_text: str, facts: dict[str, Any]) -> None:
+        if _text(self.config) != config_text:
+            raise FlukeprintError(
+                f"{self.path}: holds a run with another config; name another folder for --out"
+            )
+        begun = read_json(self.facts)
+        for key in ("fingerprint", "device", "bf16", "threads"):
+            if begun.get(key) != facts.get(key):
+                raise FlukeprintError(
+                    f"{self.path}: this run was begun with {key} {begun.get(key)!r}, "
+                    f"now it is {facts.get(key)!r}; resume as it was begun or start another"
+                )
+
+
+def _half_written(name: str) -> bool:
+    """Whether a file is what :func:`flukeprint.files.writing` leaves behind when it is killed."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+_TEMPORARY = re.compile(
+    r"\.(config\.toml|run\.json|(inner_)?split\.json|(localiser|weights)\.safetensors|log\.jsonl"
+    r"|curves\.png|result\.json|epoch-\d{5}-[0-9a-f]{16}\.pt)\.[a-z0-9_]{8}"
+)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise FlukeprintError(f"{path}: cannot be read: {error}") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:

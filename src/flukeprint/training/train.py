@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 
+from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_bytes
-from flukeprint.identify import Progress, no_progress
-from flukeprint.records import NEW_WHALE, Failure, Split, Table
-from flukeprint.splits import make_splits, write_split
+from flukeprint.progress import Progress, no_progress
+from flukeprint.records import NEW_WHALE, Split, Table
+from flukeprint.splits import make_splits, read_split, write_split
 from flukeprint.tables import fingerprint, read_table
-from flukeprint.training.config import TrainConfig, config_text
+from flukeprint.training.config import TrainConfig, config_text, setting_text
 from flukeprint.training.data import (
     BoxedPhotos,
     crops_of,
@@ -32,36 +33,11 @@ from flukeprint.training.data import (
 from flukeprint.training.device import Device, find_device
 from flukeprint.training.localiser import BoxNet, fit_localiser
 from flukeprint.training.loop import Lesson, Trainer, fit
+from flukeprint.training.networks import Embedder
 from flukeprint.training.runfolder import RunFolder, environment
 from flukeprint.training.validate import Validation
-from flukeprint.twins import glance_all, twin_groups
 
 BOXES = "boxes.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """A labelled collection ready to be split: ``twin_group`` holds the photos that can be read."""
-
-    table: Table
-    twin_group: dict[str, int]
-    hashes: dict[str, str]
-    failures: tuple[Failure, ...]
-
-
-def read_collection(data: Path, progress: Progress = no_progress) -> Collection:
-    """Read a labelled collection and find its twins."""
-    table = read_table(data)
-    paths = {row.name: row.path for row in table.rows}
-    seen = glance_all(list(paths.values()), progress("reading", len(paths)))
-    good = [(name, g) for name, g in zip(paths, seen, strict=True) if not isinstance(g, Failure)]
-    group = twin_groups([g for _, g in good])
-    return Collection(
-        table,
-        {name: int(number) for (name, _), number in zip(good, group, strict=True)},
-        {name: g.sha256 for name, g in good},
-        tuple(g for g in seen if isinstance(g, Failure)),
-    )
 
 
 def train(
@@ -81,24 +57,54 @@ def train(
         FlukeprintError: the data, the config or the folder is not fit for it.
     """
     chosen = find_device(device)
+    check_backbone(config)
     folder = RunFolder(out)
     table = read_table(data)
-    folder.open(config_text(config), _facts(data, table, config, chosen))
+    facts = _facts(data, table, config, chosen)
+    folder.check(config_text(config), facts)  # before minutes of reading photos
     collection = read_collection(data, progress)
+    for failure in collection.failures:
+        report(f"warning: {failure.path}: {failure.reason}; left out")
     outer, inner = split_for_training(collection, config)
-    write_split(outer, folder.split)
-    write_split(inner, folder.inner_split)
-    localiser = _localiser(data, collection.table, inner, config, folder, progress)
-    lesson, validation = _lesson(collection, inner, config, localiser, progress)
-    report(
-        f"{len(lesson.labels)} pictures of {lesson.individuals} whales to learn from, "
-        f"{len(validation.query_labels)} queries to validate, {len(outer.queries)} kept for the end"
-    )
-    return fit(Trainer(lesson, config, chosen), validation, folder, report)
+    with folder.locked():
+        folder.open(config_text(config), facts)
+        _keep_split(outer, folder.split)
+        _keep_split(inner, folder.inner_split)
+        localiser = _localiser(data, collection.table, inner, config, folder, progress)
+        lesson, validation = _lesson(collection, inner, config, localiser, progress)
+        report(
+            f"{len(lesson.labels)} pictures of {lesson.individuals} whales to learn from, "
+            f"{len(validation.query_labels)} queries to validate, {len(outer.queries)} for the end"
+        )
+        return fit(Trainer(lesson, config, chosen), validation, folder, report)
+
+
+def check_backbone(config: TrainConfig) -> None:
+    """Try the network on two blank crops of each size, before any photo is read.
+
+    Raises:
+        FlukeprintError: the backbone is unknown, or not one for crops of these sizes.
+    """
+    network = Embedder(config.backbone, config.embedding_size).eval()
+    sizes = {(config.early_height_px, config.early_width_px), (config.height_px, config.width_px)}
+    for height, width in sorted(sizes):
+        try:
+            with torch.inference_mode():
+                network(torch.zeros(2, 1, height, width))
+        except Exception as error:  # each backbone fails in its own way
+            reason = " ".join(str(error).split())[:120]
+            raise FlukeprintError(
+                f"config: backbone {config.backbone!r} does not take crops of {height} x {width} "
+                f"pixels or gives no feature maps: {reason}"
+            ) from None
 
 
 def split_for_training(collection: Collection, config: TrainConfig) -> tuple[Split, Split]:
-    """The outer split, whose queries nobody sees, and the split of its gallery for validation."""
+    """The outer split, whose queries nobody sees, and the split of its gallery for validation.
+
+    Raises:
+        FlukeprintError: there are too few photos for both.
+    """
     (outer,) = make_splits(
         collection.table,
         collection.twin_group,
@@ -110,22 +116,49 @@ def split_for_training(collection: Collection, config: TrainConfig) -> tuple[Spl
     inside = Table(
         collection.table.source, tuple(r for r in collection.table.rows if r.name in side)
     )
-    (inner,) = make_splits(
-        inside,
-        collection.twin_group,
-        "open-set",
-        seed=config.seed,
-        queries=config.validation_share,
-    )
+    try:
+        (inner,) = make_splits(
+            inside,
+            collection.twin_group,
+            "open-set",
+            seed=config.seed,
+            queries=config.validation_share,
+        )
+    except FlukeprintError as error:
+        raise FlukeprintError(
+            f"{collection.table.source}: {len(outer.queries)} photos are kept for the end, and the "
+            f"other {len(side)} are too few to validate with while training: {error}"
+        ) from None
     return outer, inner
 
 
+def _keep_split(split: Split, path: Path) -> None:
+    """Write a split, or make sure that a resumed run has the same."""
+    if not path.exists():
+        write_split(split, path)
+    elif read_split(path) != split:
+        raise FlukeprintError(
+            f"{path}: photos have changed or can no longer be read since this run began; "
+            "put them back or start another run"
+        )
+
+
 def load_localiser(folder: RunFolder) -> BoxNet | None:
-    """The run's fluke finder, if it has one."""
+    """The run's fluke finder, if it has one.
+
+    Raises:
+        FlukeprintError: its file is damaged.
+    """
     if not folder.localiser.exists():
         return None
     network = BoxNet()
-    network.load_state_dict(from_safetensors(folder.localiser.read_bytes()))
+    try:
+        network.load_state_dict(from_safetensors(folder.localiser.read_bytes()))
+    except Exception as error:  # safetensors and torch raise their own kinds
+        reason = " ".join(str(error).split())[:120]
+        raise FlukeprintError(
+            f"{folder.localiser}: damaged; delete it and run the training again: {reason}"
+        ) from None
     return network.eval()
 
 
@@ -162,8 +195,11 @@ def _localiser(
         seed=config.seed,
         progress=progress("finding flukes", steps),
     )
-    write_bytes(folder.localiser, to_safetensors(network.state_dict()))
-    return network
+    # Safetensors takes plain layouts only; and a resumed run must cut the very same crops as this
+    # one, so both use what was read back.
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    write_bytes(folder.localiser, to_safetensors(weights))
+    return load_localiser(folder)
 
 
 def _lesson(
@@ -176,6 +212,11 @@ def _lesson(
     table = collection.table
     samples = samples_of(inner.train, table, collection.twin_group, config)
     samples += drawn_samples(config)
+    if len(samples) < 2:
+        raise FlukeprintError(
+            f"{table.source}: {len(samples)} photo is left to learn from; bring more, or draw "
+            "whales with --set drawn_whales=300"
+        )
     labels, individuals = labels_of(samples)
     crops = crops_of(samples, localiser, config, progress("cutting", len(samples)))
     gallery, asked = rows_of(inner.gallery, table), rows_of(inner.queries, table)
@@ -207,5 +248,7 @@ def _facts(data: Path, table: Table, config: TrainConfig, device: Device) -> dic
 def _command(data: Path, config: TrainConfig) -> str:
     plain = asdict(TrainConfig())
     changed = {key: value for key, value in asdict(config).items() if value != plain[key]}
-    settings = "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in changed.items())
+    settings = "".join(
+        f" --set {shlex.quote(f'{key}={setting_text(value)}')}" for key, value in changed.items()
+    )
     return f"flukeprint train {shlex.quote(data.name)} --out RUN{settings}"

@@ -1,0 +1,5 @@
+"""``python -m flukeprint``."""
+
+from flukeprint.cli import main
+
+main()

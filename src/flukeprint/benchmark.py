@@ -1,0 +1,148 @@
+"""The evaluate command: find out what is to be scored on what, embed, score, write it down."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flukeprint.cache import Cache
+from flukeprint.collection import Collection, read_collection
+from flukeprint.embed import embed_photos
+from flukeprint.errors import FlukeprintError
+from flukeprint.evaluate import (
+    EmbeddedTable,
+    Report,
+    evaluate_split,
+    evaluate_without_learning,
+)
+from flukeprint.files import make_folder, write_text
+from flukeprint.model import Model, load_model
+from flukeprint.network import Network
+from flukeprint.progress import Progress, no_progress
+from flukeprint.records import Split
+from flukeprint.splits import check_leaks, make_splits, other_catalogue_of, read_split
+from flukeprint.tables import fingerprint, guard
+
+RUN_MODEL = "model.fluke"
+RUN_FACTS = "run.json"
+
+
+def evaluate_target(
+    target: Path,
+    *,
+    data: Path | None = None,
+    split_path: Path | None = None,
+    model_path: Path | None = None,
+    out: Path | None = None,
+    cache: Path | None = None,
+    device: str = "auto",
+    progress: Progress = no_progress,
+) -> list[Report]:
+    """Score a collection, a run's exported model or a model file; see the command's help.
+
+    The first report of each protocol is the model's, those of no learning follow.
+
+    Raises:
+        FlukeprintError: the target is none of the three, data is missing, or a query was seen in
+            the model's training.
+    """
+    model, source = _resolve(target, data, model_path)
+    collection = read_collection(source, progress)
+    split = read_split(split_path) if split_path else own_split(model, collection)
+    check_leaks(split, collection.table, collection.twin_group)
+    network = Network(model, device=device)
+    embedded = embed_collection(collection, network, Cache(cache, model.id), progress)
+    reports = []
+    for part in _protocols(split, collection):
+        reports.append(evaluate_split(model, part, embedded))
+        reports += evaluate_without_learning(part, collection.table, collection.twin_group)
+    if out:
+        write_reports(reports, model, out)
+    return reports
+
+
+def own_split(model: Model, collection: Collection) -> Split:
+    """The split a model was trained on, remade, or an open-set split of other photos."""
+    recipe: dict[str, Any] = {"protocol": "open-set", "seed": 0, "settings": {}}
+    if model.manifest.training.get("fingerprint") == fingerprint(collection.table):
+        recipe = model.manifest.split
+    settings = recipe["settings"]
+    (split,) = make_splits(
+        collection.table,
+        collection.twin_group,
+        recipe["protocol"],
+        seed=recipe["seed"],
+        queries=settings.get("queries", 0.1),
+        new_share=settings.get("new_share", 0.328),
+    )
+    return split
+
+
+def embed_collection(
+    collection: Collection, network: Network, cache: Cache, progress: Progress = no_progress
+) -> EmbeddedTable:
+    """Embed every readable photo of a collection, or take it from the cache."""
+    paths = {row.name: row.path for row in collection.table.rows}
+    names = [name for name in paths if name in collection.twin_group]
+    done = embed_photos(
+        [paths[name] for name in names], network, cache, progress("embedding", len(names))
+    )
+    row_of = {names[place]: row for row, place in enumerate(done.places)}
+    return EmbeddedTable(collection.table, done.embeddings, row_of)
+
+
+def write_reports(reports: Sequence[Report], model: Model, out: Path) -> None:
+    """Write ``metrics.json`` and, for the model, one row per query and its confused pairs."""
+    make_folder(out)
+    body = {"model": model.id, "reports": [report.summary() for report in reports]}
+    write_text(out / "metrics.json", json.dumps(body, indent=1) + "\n")
+    for report in reports:
+        if report.system == "flukeprint":
+            _write_rows(report.queries, out / f"queries-{report.protocol}.csv")
+            pairs = [
+                {"truth": true, "answer": said, "queries": often}
+                for true, said, often in report.confused
+            ]
+            _write_rows(pairs, out / f"confused-{report.protocol}.csv")
+
+
+def _write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    text = io.StringIO(newline="")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {key: guard(value) if isinstance(value, str) else value for key, value in row.items()}
+        )
+    write_text(path, text.getvalue())
+
+
+def _resolve(target: Path, data: Path | None, model_path: Path | None) -> tuple[Model, Path]:
+    if (target / RUN_FACTS).is_file():
+        if not (target / RUN_MODEL).is_file():
+            raise FlukeprintError(
+                f"{target}: not exported yet; flukeprint export {target} --out {target / RUN_MODEL}"
+            )
+        facts = json.loads((target / RUN_FACTS).read_text(encoding="utf-8"))
+        return load_model(target / RUN_MODEL), data or Path(facts["data"])
+    if target.is_dir() or target.suffix.lower() == ".csv":
+        return load_model(model_path), target
+    model = load_model(target)
+    if data is None:
+        raise FlukeprintError(f"{target}: a model needs photos; name a collection with --data")
+    return model, data
+
+
+def _protocols(split: Split, collection: Collection) -> list[Split]:
+    """The split, and beside it the other catalogue among the whales it keeps from training."""
+    if split.protocol != "open-set":
+        return [split]
+    try:
+        return [split, other_catalogue_of(split, collection.table, collection.twin_group)]
+    except FlukeprintError:
+        return [split]  # too few whales held out to make a catalogue of

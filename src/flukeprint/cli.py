@@ -1,0 +1,372 @@
+"""The command line: parse, call the library, print. Results on stdout, the rest on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flukeprint import __version__
+from flukeprint.errors import FlukeprintError
+
+# The library is imported inside the commands: --help must not wait for NumPy.
+
+DATA = click.argument("data", type=click.Path(path_type=Path))
+MODEL = click.option(
+    "--model",
+    "model_path",
+    type=click.Path(path_type=Path),
+    help="Model file; else the shipped one.",
+)
+CACHE = click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Where embeddings are kept; else the user cache.",
+)
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="flukeprint")
+def cli() -> None:
+    """Name humpback whales from photos of the underside of the tail.
+
+    Start with: flukeprint demo, then flukeprint identify PHOTOS --gallery CATALOGUE.
+    """
+
+
+@cli.command()
+@DATA
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the report."
+)
+def explore(data: Path, out: Path) -> None:
+    """What is in a labelled collection: photos, whales, twins, plots.
+
+    DATA is a Kaggle folder, a folder with one subfolder per whale, or a CSV with path,identity.
+    """
+    from flukeprint import explore as library
+    from flukeprint.console_progress import progress_bar
+    from flukeprint.tables import read_table
+
+    with progress_bar() as progress:
+        count = len({row.path for row in read_table(data).rows})
+        found = library.explore(data, out, progress=progress("reading photos", count))
+    whales = found.whales
+    click.echo(
+        f"{found.photos:,} photos: {whales.individuals:,} whales + {whales.new_whale:,} new_whale"
+    )
+    click.echo(f"report: {out / 'explore.html'}")
+
+
+@cli.command()
+@DATA
+@click.option(
+    "--protocol",
+    default="open-set",
+    show_default=True,
+    help="open-set, closed-set, kfold or other-catalogue.",
+)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--queries", default=0.1, show_default=True, help="Share of photos to ask about.")
+@click.option(
+    "--new-share", default=0.328, show_default=True, help="Share of queries that are new."
+)
+@click.option("--folds", default=5, show_default=True, help="For kfold.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("split.json"),
+    show_default=True,
+    help="File to write; kfold adds -0, -1, ... to its name.",
+)
+def split(
+    data: Path, protocol: str, seed: int, queries: float, new_share: float, folds: int, out: Path
+) -> None:
+    """Choose which photos to learn from, compare with and ask about.
+
+    The same seed gives the same split on every platform. Twins never lie on both sides.
+    """
+    from flukeprint.collection import read_collection
+    from flukeprint.console_progress import progress_bar
+    from flukeprint.splits import make_splits, write_split
+
+    with progress_bar() as progress:
+        collection = read_collection(data, progress)
+    _tell_failures(collection.failures)
+    made = make_splits(
+        collection.table,
+        collection.twin_group,
+        protocol,
+        seed=seed,
+        queries=queries,
+        new_share=new_share,
+        folds=folds,
+    )
+    for part in made:
+        path = out if len(made) == 1 else out.with_stem(f"{out.stem}-{part.fold}")
+        write_split(part, path)
+        click.echo(
+            f"{path}: {protocol}, {len(part.train):,} to learn from, "
+            f"{len(part.gallery):,} in the gallery, {len(part.queries):,} queries"
+        )
+
+
+@cli.command()
+@DATA
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run's folder.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting; repeat.")
+@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@JSON
+def train(
+    data: Path,
+    out: Path,
+    config: Path | None,
+    settings: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train a model on a labelled collection; a run that was cut goes on where it was.
+
+    Needs the extra: pip install 'flukeprint[train]'.
+    """
+    from flukeprint.console_progress import progress_bar
+
+    read_config, library = _training("config", "read_config"), _training("train", "train")
+    with progress_bar() as progress:
+        result = library(
+            data,
+            out,
+            read_config(config, list(settings)),
+            device=device,
+            progress=progress,
+            report=lambda line: click.echo(line, err=True),
+        )
+    if as_json:
+        click.echo(_json(result))
+    else:
+        click.echo(
+            f"best epoch {result['epoch']}: validation MAP@5 {result['map5']:.3f}, top-1 on known "
+            f"whales {result['top1_known']:.3f}; next: flukeprint export {out} --out MODEL"
+        )
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Model file to write.")
+def export(run: Path, out: Path) -> None:
+    """Turn a training run into one model file that needs no PyTorch."""
+    model = _training("export", "export")(run, out)
+    click.echo(f"{out}: model {model.id[:16]}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+@cli.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), help="Labelled collection for a MODEL.")
+@click.option(
+    "--split", "split_path", type=click.Path(path_type=Path), help="From flukeprint split."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for metrics.json and CSVs.")
+@MODEL
+@CACHE
+@DEVICE
+@JSON
+def evaluate(
+    target: Path,
+    data: Path | None,
+    split_path: Path | None,
+    out: Path | None,
+    model_path: Path | None,
+    cache: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Score a model beside the answers that need no learning.
+
+    TARGET is a labelled collection (scored with --model or the shipped model), a training RUN, or
+    a MODEL file (scored on --data). Without --split, the model's own split is used where the
+    collection is the one it was trained on.
+    """
+    from flukeprint.benchmark import evaluate_target
+    from flukeprint.console import metrics_table
+    from flukeprint.console_progress import progress_bar
+
+    with progress_bar() as progress:
+        reports = evaluate_target(
+            target,
+            data=data,
+            split_path=split_path,
+            model_path=model_path,
+            out=out,
+            cache=_cache_folder(cache),
+            device=device,
+            progress=progress,
+        )
+    if as_json:
+        click.echo(_json([report.summary() for report in reports]))
+    else:
+        metrics_table(reports)
+
+
+@cli.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--gallery",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The catalogue: a labelled collection.",
+)
+@click.option(
+    "--top",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="How many whales to name.",
+)
+@MODEL
+@CACHE
+@DEVICE
+@JSON
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write a CSV file.")
+@click.option(
+    "--kaggle", type=click.Path(path_type=Path), help="Write a competition file, Image,Id."
+)
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write an HTML page to look at.")
+def identify(
+    photos: tuple[Path, ...],
+    gallery: Path,
+    top: int,
+    model_path: Path | None,
+    cache: Path | None,
+    device: str,
+    as_json: bool,
+    csv_path: Path | None,
+    kaggle: Path | None,
+    sheet: Path | None,
+) -> None:
+    """Name the likeliest whales on PHOTOS (files and folders), or say "new".
+
+    The gallery is embedded once and kept; a second run only does what is new. Exit code 1 means
+    that some photos could not be read and the rest were answered.
+    """
+    from flukeprint import outputs
+    from flukeprint.cache import Cache
+    from flukeprint.console import answers_table
+    from flukeprint.console_progress import progress_bar
+    from flukeprint.identify import identify as library
+    from flukeprint.model import load_model
+    from flukeprint.network import Network
+    from flukeprint.photos import find_photos
+    from flukeprint.submission import fillers, write_submission
+    from flukeprint.tables import read_table
+
+    table = read_table(gallery)
+    for note in table.notes:
+        click.echo(f"note: {gallery}: {note}", err=True)
+    found = find_photos(photos)
+    model = load_model(model_path)
+    with progress_bar() as progress:
+        answers, failures = library(
+            found,
+            table,
+            Network(model, device=device),
+            cache=Cache(_cache_folder(cache), model.id),
+            top=max(top, 5),
+            progress=progress,
+        )
+        if sheet:
+            from flukeprint.sheet import write_sheet
+
+            write_sheet(answers, table, sheet, top=top, progress=progress)
+    _tell_failures(failures)
+    if kaggle:
+        write_submission(answers, fillers(table), kaggle)
+    if csv_path:
+        outputs.write_csv(answers, top, csv_path)
+    if as_json:
+        for answer in answers:
+            click.echo(outputs.json_line(answer, top))
+    else:
+        answers_table(answers, top)
+    sys.exit(1 if any(answer.failure for answer in answers) else 0)
+
+
+@cli.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("flukeprint-demo"),
+    show_default=True,
+    help="Folder for the drawn photos and the sheet.",
+)
+@MODEL
+def demo(out: Path, model_path: Path | None) -> None:
+    """Draw a catalogue of 40 whales and identify new photos of them and of 10 strangers."""
+    from flukeprint.console import demo_summary
+    from flukeprint.console_progress import progress_bar
+    from flukeprint.demo import run_demo
+
+    with progress_bar() as progress:
+        result = run_demo(out, model_path, progress=progress)
+    demo_summary(result)
+
+
+def main() -> None:
+    """Run the command line; a FlukeprintError is one line on stderr and exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except FlukeprintError as error:
+        _stop(" ".join(str(error).split()), 2)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _stop("stopped; what was done is kept, run the same command to go on", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _stop(message: str, code: int) -> None:
+    click.echo(f"flukeprint: {message}", err=True)
+    sys.exit(code)
+
+
+def _training(module: str, name: str) -> Callable[..., Any]:
+    """A function of the training side, or a clear word where the extra is not installed."""
+    from importlib import import_module
+
+    try:
+        function: Callable[..., Any] = getattr(import_module(f"flukeprint.training.{module}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("flukeprint"):
+            raise
+        raise FlukeprintError(
+            f"training needs {error.name}; install it with: pip install 'flukeprint[train]'"
+        ) from None
+    return function
+
+
+def _cache_folder(named: Path | None) -> Path:
+    from flukeprint.cache import default_folder
+
+    return named or default_folder()
+
+
+def _tell_failures(failures: tuple[Any, ...]) -> None:
+    for failure in failures:
+        click.echo(f"warning: {failure.path}: {failure.reason}; left out", err=True)
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, indent=1)

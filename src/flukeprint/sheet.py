@@ -1,0 +1,143 @@
+"""The answers as one web page to look at: each photo beside the photos of its likeliest whales."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from flukeprint.files import writing
+from flukeprint.outputs import likeliest, share
+from flukeprint.pages import render
+from flukeprint.photos import decode_rgb, read_photo
+from flukeprint.progress import Progress, no_progress
+from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Table
+
+WIDTH_PX, HEIGHT_PX, QUALITY = 220, 330, 80
+AHEAD = 64  # thumbnails made before their turn
+# A name is escaped, so that it cannot hold the quotes of such a place.
+_PLACE = re.compile(r'(?<= src=")thumbnail:\d+(?=")')
+MISSING = "data:image/svg+xml;base64," + base64.b64encode(
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 220 147" font-family="sans-serif">'
+    b'<rect width="220" height="147" fill="#e7ecee"/><text x="110" y="78" font-size="13" '
+    b'fill="#5d6d76" text-anchor="middle">cannot be shown</text></svg>'
+).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture on the page: its name, whole and short, and which of the thumbnails it is."""
+
+    name: str
+    caption: str
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One answer on the page; ``whales`` are its candidates, each with a photo if it has one."""
+
+    query: Shown
+    whales: list[tuple[Candidate, Shown | None]]
+    new: float
+    likeliest: str
+
+
+def write_sheet(
+    answers: Sequence[Identification],
+    table: Table,
+    path: Path,
+    top: int = 5,
+    *,
+    progress: Progress = no_progress,
+) -> None:
+    """Write one self-contained page: failures first, then each photo beside its ``top`` whales.
+
+    ``table`` is the gallery that the answers' candidates come from. The page holds small copies
+    of the photos; they go to the file one by one, so that memory does not grow with the answers.
+
+    Raises:
+        FlukeprintError: the page cannot be written.
+    """
+    cards, pictures = _cards(answers, table, top)
+    page = render(
+        "sheet.html",
+        cards=cards,
+        failures=[answer for answer in answers if answer.failure is not None],
+        source=str(table.source),
+        new_whale=NEW_WHALE,
+        share=share,
+        said_new=sum(card.likeliest == NEW_WHALE for card in cards),
+    )
+    step = progress("sheet", len(pictures))
+    text = _PLACE.split(page)
+    with writing(path) as stream:
+        stream.write(text[0].encode())
+        for uri, after in zip(_thumbnails(pictures), text[1:], strict=True):
+            stream.write(uri.encode())
+            stream.write(after.encode())
+            step(1)
+
+
+def _cards(
+    answers: Sequence[Identification], table: Table, top: int
+) -> tuple[list[Card], list[Path]]:
+    """What the page shows, and the paths of its pictures in the order of their places."""
+    path_of = {row.name: row.path for row in table.rows}
+    alike = Counter(Path(answer.photo).name for answer in answers)
+    pictures: list[Path] = []
+
+    def shown(name: str, path: Path, caption: str) -> Shown:
+        pictures.append(path)
+        return Shown(name, caption, len(pictures) - 1)
+
+    def beside(candidate: Candidate) -> Shown | None:
+        if not candidate.photos:
+            return None
+        path = path_of[candidate.photos[0]]
+        return shown(candidate.photos[0], path, path.name)
+
+    cards = []
+    for answer in answers:
+        if answer.failure is None:
+            path = Path(answer.photo)
+            query = shown(answer.photo, path, path.name if alike[path.name] == 1 else answer.photo)
+            whales = [(candidate, beside(candidate)) for candidate in answer.candidates[:top]]
+            cards.append(Card(query, whales, answer.new or 0.0, likeliest(answer)[0]))
+    return cards, pictures
+
+
+def _thumbnails(paths: Sequence[Path]) -> Iterator[str]:
+    """A data URI for each path in order, each distinct photo decoded once, in threads."""
+    uses = Counter(paths)
+    made: dict[Path, Future[str]] = {}
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for place, path in enumerate(paths):
+            for coming in paths[place : place + AHEAD]:
+                if coming not in made:
+                    made[coming] = pool.submit(thumbnail, coming)
+            yield made[path].result()
+            uses[path] -= 1
+            if not uses[path]:
+                del made[path]
+
+
+def thumbnail(path: Path) -> str:
+    """A small copy of a photo as the data URI of a JPEG, at most 220 pixels wide."""
+    photo = read_photo(path)
+    pixels = photo if isinstance(photo, Failure) else decode_rgb(photo, least_px=WIDTH_PX)
+    if isinstance(pixels, Failure):  # it could be read a moment ago
+        return MISSING
+    small = Image.fromarray(pixels)
+    small.thumbnail((WIDTH_PX, HEIGHT_PX))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

@@ -1,0 +1,179 @@
+"""From a run to a model file that needs no torch."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.torch import load as from_safetensors
+from torch import Tensor, nn
+
+from flukeprint.collection import read_collection
+from flukeprint.errors import FlukeprintError
+from flukeprint.evaluate import HASH_DIGITS
+from flukeprint.model import Manifest, Model, save_model
+from flukeprint.splits import read_split
+from flukeprint.tables import fingerprint
+from flukeprint.training.config import TrainConfig, read_config
+from flukeprint.training.data import SEEN_MARGIN
+from flukeprint.training.localiser import SIDE_PX
+from flukeprint.training.networks import Embedder
+from flukeprint.training.runfolder import RunFolder, read_json
+from flukeprint.training.train import load_localiser
+
+OPSET = 17
+FLOAT16_MOST = 65_504.0
+FACTS = ("fingerprint", "photos", "individuals", "seed", "command", "environment")
+SCORES = ("epoch", "map5", "top1_known")
+LICENCE = "Apache-2.0 (weights); see docs/models.md for the terms of the photos they learned from"
+PREPROCESSING = (
+    "photo upright, grey, 0..255; squashed to localiser_px square for the localiser; its box "
+    "widened by margin on each side, resized bilinear to height_px x width_px, edges repeated "
+    "outside"
+)
+
+
+def load_embedder(folder: RunFolder, config: TrainConfig) -> Embedder:
+    """The run's best weights, ready to embed.
+
+    Raises:
+        FlukeprintError: the run has none yet, or they do not fit its config.
+    """
+    network = Embedder(config.backbone, config.embedding_size)
+    try:
+        network.load_state_dict(from_safetensors(folder.weights.read_bytes()))
+    except OSError as error:
+        raise FlukeprintError(
+            f"{folder.weights}: {error.strerror}; has the run finished?"
+        ) from None
+    except Exception as error:  # safetensors and torch raise their own kinds
+        reason = " ".join(str(error).split())[:200]
+        raise FlukeprintError(f"{folder.weights}: not this run's weights: {reason}") from None
+    return network.eval()
+
+
+def export(run: Path, out: Path, *, metrics: dict[str, Any] | None = None) -> Model:
+    """Write a run as one model file and return it.
+
+    Weights are stored as float16, half the size, and computed with as float32.
+
+    Raises:
+        FlukeprintError: the folder is not a finished run, or the file cannot be written.
+    """
+    folder = RunFolder(run)
+    facts, result = _facts_and_result(folder)
+    config, split = read_config(folder.config, []), read_split(folder.split)
+    network = load_embedder(folder, config)
+    localiser = load_localiser(folder)
+    if config.localise and localiser is None:
+        raise FlukeprintError(f"{folder.localiser}: missing; run the training again to remake it")
+    manifest = Manifest(
+        kind="embedding",
+        height_px=config.height_px,
+        width_px=config.width_px,
+        margin=SEEN_MARGIN,
+        localiser_px=SIDE_PX,
+        embedding_size=config.embedding_size,
+        preprocessing=PREPROCESSING,
+        calibration=result["calibration"],
+        training={
+            **{name: facts[name] for name in FACTS},
+            "validation": {name: result[name] for name in SCORES},
+        },
+        split={"protocol": split.protocol, "seed": split.seed, "settings": split.settings},
+        metrics=metrics or {},
+        licence=LICENCE,
+        trained_on=_hashes_of(split.train, facts),
+    )
+    return save_model(
+        manifest,
+        to_onnx(network, (1, config.height_px, config.width_px)),
+        to_onnx(localiser, (1, SIDE_PX, SIDE_PX)) if localiser else None,
+        out,
+    )
+
+
+def _facts_and_result(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A finished run's ``run.json`` and ``result.json``."""
+    if not folder.config.is_file():
+        raise FlukeprintError(f"{folder.path}: not a training run; give the folder of --out")
+    if not folder.result.is_file():
+        raise FlukeprintError(
+            f"{folder.path}: this run has not finished; give flukeprint train the same --out again"
+        )
+    facts, result = read_json(folder.facts), read_json(folder.result)
+    for path, found, needed in (
+        (folder.facts, facts, (*FACTS, "data")),
+        (folder.result, result, (*SCORES, "calibration")),
+    ):
+        missing = [name for name in needed if name not in found]
+        if missing:
+            raise FlukeprintError(f"{path}: holds no {', '.join(missing)}; train the run again")
+    return facts, result
+
+
+def _hashes_of(names: Sequence[str], facts: dict[str, Any]) -> tuple[str, ...]:
+    """The first digits of the hashes of the photos that the run learned from."""
+    collection = read_collection(Path(facts["data"]))
+    missing = [name for name in names if name not in collection.hashes]
+    if missing or fingerprint(collection.table) != facts["fingerprint"]:
+        what = f"{missing[0]} cannot be read any more" if missing else "its labels have changed"
+        raise FlukeprintError(
+            f"{facts['data']}: not as it was when the run learned from it: {what}"
+        )
+    return tuple(sorted({collection.hashes[name][:HASH_DIGITS] for name in names}))
+
+
+def with_metrics(model: Model, metrics: dict[str, Any], out: Path) -> Model:
+    """The same model with its measured scores in the manifest: another file, another id."""
+    manifest = replace(model.manifest, metrics=metrics)
+    return save_model(manifest, model.embedder, model.localiser, out)
+
+
+def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
+    """ONNX of a network that takes (N, *shape) float32, N free, its large weights as float16."""
+    packed = io.BytesIO()
+    example: Tensor = torch.zeros(2, *shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.eval(),
+            (example,),
+            packed,
+            input_names=["pixels"],
+            output_names=["output"],
+            dynamic_axes={"pixels": {0: "n"}, "output": {0: "n"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    graph = onnx.load_model_from_string(packed.getvalue())
+    _halve(graph)
+    onnx.checker.check_model(graph)
+    return bytes(graph.SerializeToString())
+
+
+def _halve(model: onnx.ModelProto, least: int = 1_024) -> None:
+    """Store large float32 weights as float16 and cast them back where they are used.
+
+    ONNX Runtime folds the casts away when it loads the model, so that running costs nothing.
+    """
+    graph = model.graph
+    casts = []
+    for weight in list(graph.initializer):
+        values = numpy_helper.to_array(weight)
+        if weight.data_type != TensorProto.FLOAT or values.size < least:
+            continue
+        if abs(values).max() > FLOAT16_MOST:
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype("float16"), f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        graph.node.insert(0, cast)

@@ -1,0 +1,164 @@
+"""JSON and CSV answers: exact text for small cases, and any name back as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from flukeprint.errors import FlukeprintError
+from flukeprint.outputs import json_line, likeliest, read_csv, share, write_csv
+from flukeprint.records import NEW_WHALE, Candidate, Identification
+from flukeprint.tables import guard, unguard
+
+ANSWER = Identification(
+    "flukes/a.jpg",
+    (Candidate("w_1", 0.5, ("1.jpg", "2.jpg")), Candidate("w_2", 0.25, ("3.jpg",))),
+    0.125,
+)
+UNREAD = Identification("b.jpg", failure="the file is empty (0 bytes)")
+
+# Names as people type them, as disks hold them, and as someone would who means harm.
+TEXT = st.one_of(
+    st.text(),
+    st.binary().map(os.fsdecode),
+    st.text(alphabet="'=+-@＝＋－＠\t\r\n \",;a"),
+)
+SHARE = st.floats(0, 1)
+ANSWERS = st.builds(
+    Identification,
+    photo=TEXT,
+    candidates=st.lists(st.builds(Candidate, TEXT, SHARE), max_size=3).map(tuple),
+    new=st.none() | SHARE,
+    failure=st.none() | TEXT.filter(bool),
+)
+
+
+def test_likeliest_is_the_most_probable_and_a_whale_where_new_is_as_probable() -> None:
+    assert likeliest(ANSWER) == ("w_1", 0.5)
+    assert likeliest(replace(ANSWER, new=0.5)) == ("w_1", 0.5)
+    assert likeliest(replace(ANSWER, new=0.75)) == (NEW_WHALE, 0.75)
+    assert likeliest(Identification("a.jpg", (), 1.0)) == (NEW_WHALE, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [
+        (0.0, "0 %"),
+        (1e-9, "<1 %"),
+        (0.0099, "<1 %"),
+        (0.01, "1 %"),
+        (0.634, "63 %"),
+        (0.99, "99 %"),
+        (0.991, ">99 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_a_share_is_never_rounded_to_nothing_or_to_all(probability: float, shown: str) -> None:
+    assert share(probability) == shown
+
+
+def test_a_json_line_is_one_line_with_the_likeliest_few() -> None:
+    assert json_line(ANSWER, 1) == (
+        '{"photo": "flukes/a.jpg", "candidates": [{"individual": "w_1", "probability": 0.5, '
+        '"photos": ["1.jpg", "2.jpg"]}], "new": 0.125, "error": null}'
+    )
+    assert json_line(UNREAD, 5) == (
+        '{"photo": "b.jpg", "candidates": [], "new": null, "error": "the file is empty (0 bytes)"}'
+    )
+
+
+@given(TEXT, TEXT)
+@example("new\nline\u2028.jpg", os.fsdecode(b"\xff\xc3"))
+def test_json_gives_any_name_back_from_one_ascii_line(photo: str, whale: str) -> None:
+    line = json_line(Identification(photo, (Candidate(whale, 0.5, (photo,)),), 0.5), 5)
+    assert line.isascii()
+    assert len(line.splitlines()) == 1
+    read = json.loads(line)
+    assert read["photo"] == photo
+    assert read["candidates"] == [{"individual": whale, "probability": 0.5, "photos": [photo]}]
+
+
+def test_a_csv_has_the_named_columns_and_guards_formulas(tmp_path: Path) -> None:
+    harmful = Identification("=cmd|' /C calc'!A0", (Candidate("-w;=1", 0.5),), 0.5)
+    write_csv([ANSWER, UNREAD, harmful], 2, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines() == [
+        '"photo","new","answer_1","probability_1","answer_2","probability_2","error"',
+        '"flukes/a.jpg",0.125,"w_1",0.5,"w_2",0.25,""',
+        '"b.jpg","","","","","","the file is empty (0 bytes)"',
+        '"\'=cmd|\' /C calc\'!A0",0.5,"\'-w;=1",0.5,"","",""',
+    ]
+
+
+def test_a_csv_keeps_the_likeliest_few(tmp_path: Path) -> None:
+    write_csv([ANSWER], 1, tmp_path / "out.csv")
+    assert read_csv(tmp_path / "out.csv") == [
+        Identification("flukes/a.jpg", (Candidate("w_1", 0.5),), 0.125)
+    ]
+
+
+@settings(deadline=None)
+@given(st.lists(ANSWERS, max_size=4))
+@example([Identification("\r\n", (Candidate("'=1", 1.0), Candidate("", 0.0)), 0.0, '"\n,\r')])
+@example([Identification(os.fsdecode(b"\xc3"), (), None), Identification("\ufeff", (), 1e-300)])
+def test_any_answers_come_back_from_a_csv(answers: list[Identification]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_csv(answers, 3, Path(folder) / "out.csv")
+        assert read_csv(Path(folder) / "out.csv") == answers
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("=1+1", "+1", "-1", "@SUM(1)", "＝1", "＋1", "－1", "＠x"),
+        *("\t=1", "\r=1", "\n=1", " =1", "  \t+1", "'=1", "'"),
+    ],
+)
+def test_a_cell_that_a_spreadsheet_may_run_is_guarded(cell: str) -> None:
+    assert guard(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("cell", ["", "w_1", "a=b", "1-2", "it's", " w"])
+def test_any_other_cell_is_left_alone(cell: str) -> None:
+    assert guard(cell) == cell
+    assert unguard(cell) == cell
+
+
+@given(TEXT)
+def test_unguard_undoes_guard(cell: str) -> None:
+    assert unguard(guard(cell)) == cell
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "first line"),
+        (b"Image,Id\n", "first line"),
+        (b"photo,new,answer_1,error\n", "first line"),
+        (b"photo,new,error\na.jpg,0.5\n", "row 1 has 2 cells, expected 3"),
+        (b"photo,new,error\na.jpg,much,\n", "could not convert"),
+        (b'photo,new,error\n"a.jpg,0.5,\n', "unexpected end of data"),
+    ],
+)
+def test_another_csv_is_refused_by_name(tmp_path: Path, content: bytes, word: str) -> None:
+    path = tmp_path / "other.csv"
+    path.write_bytes(content)
+    with pytest.raises(FlukeprintError, match=f"other.csv: not answers.*{word}"):
+        read_csv(path)
+
+
+def test_a_missing_csv_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(FlukeprintError, match=r"none\.csv: cannot be read: No such file"):
+        read_csv(tmp_path / "none.csv")
+
+
+def test_a_csv_saved_again_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "saved.csv"
+    path.write_bytes(b"\xef\xbb\xbfphoto,new,answer_1,probability_1,error\r\na.jpg,0.5,w,0.5,\r\n")
+    assert read_csv(path) == [Identification("a.jpg", (Candidate("w", 0.5),), 0.5)]

@@ -1,0 +1,123 @@
+"""A picture and a model small enough to reason about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from flukeprint.decide import Calibration
+from flukeprint.model import Manifest, Model, save_model
+from flukeprint.photos import PhotoFile
+from flukeprint.records import LabelledPhoto, Table
+
+Pixels = NDArray[np.uint8]
+
+# name, individual, seed of the picture: w_a has twins, 5.jpg and 6.jpg are unidentified.
+SMALL = (
+    ("1.jpg", "w_a", 1),
+    ("2.jpg", "w_a", 1),
+    ("3.jpg", "w_a", 3),
+    ("4.jpg", "w_b", 4),
+    ("5.jpg", "new_whale", 5),
+    ("6.jpg", "new_whale", 6),
+    ("7.jpg", "w_c", 7),
+)
+
+CALIBRATION = Calibration(20.0, -12.0, 0.0, -14.0)
+TINY = Manifest(
+    kind="embedding",
+    height_px=32,
+    width_px=64,
+    margin=0.0,
+    localiser_px=16,
+    embedding_size=64,
+    preprocessing="none",
+    calibration=CALIBRATION.to_dict(),
+)
+
+
+def picture(seed: int, width: int = 96, height: int = 64) -> Pixels:
+    """A grey picture like no other seed's: blurred noise, (height, width) uint8."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 9), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def table_of(*rows: tuple[str, str], encounters: dict[str, str] | None = None) -> Table:
+    """A table of (name, individual) whose photos need not exist."""
+    met = encounters or {}
+    return Table(
+        Path("made-up"),
+        tuple(LabelledPhoto(name, Path(name), who, "", met.get(name, "")) for name, who in rows),
+    )
+
+
+def in_memory(data: bytes) -> PhotoFile:
+    """A photo that was never on disk."""
+    return PhotoFile(Path("memory.jpg"), data, "0" * 64)
+
+
+def _serialised(nodes: list[object], size: tuple[int, int], out: int, **constants: object) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, *size])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", out])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    proto = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    return bytes(proto.SerializeToString())
+
+
+def embedder_onnx(height: int = 32, width: int = 64) -> bytes:
+    """(N, 1, height, width) to (N, 64): averages of 8 x 8 cells, less their mean, length 1."""
+    kernel = [height // 8, width // 8]
+    nodes = [
+        helper.make_node("AveragePool", ["x"], ["cells"], kernel_shape=kernel, strides=kernel),
+        helper.make_node("Flatten", ["cells"], ["flat"], axis=1),
+        helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Sub", ["flat", "mean"], ["centred"]),
+        helper.make_node("Mul", ["centred", "centred"], ["squared"]),
+        helper.make_node("ReduceSum", ["squared", "axis"], ["sum"], keepdims=1),
+        helper.make_node("Sqrt", ["sum"], ["length"]),
+        helper.make_node("Max", ["length", "least"], ["safe"]),
+        helper.make_node("Div", ["centred", "safe"], ["y"]),
+    ]
+    least = np.float32(1e-6)
+    return _serialised(nodes, (height, width), 64, axis=np.array([1]), least=least)
+
+
+def localiser_onnx(*corners: float, side: int = 16) -> bytes:
+    """(N, 1, side, side) to (N, 4): the same corners x0 y0 x1 y1 whatever the photo."""
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "zeros"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "corners"], ["y"]),
+    ]
+    zeros = np.zeros((side * side, 4), dtype=np.float32)
+    return _serialised(
+        nodes, (side, side), 4, zeros=zeros, corners=np.array([corners], dtype=np.float32)
+    )
+
+
+def softmax_onnx(rows: Pixels, height: int = 32, width: int = 64) -> bytes:
+    """(N, 1, height, width) to (N, len(rows)): the crop's likeness to each of some crops."""
+    flat = rows.reshape(len(rows), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True) * 4_000
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "weights"], ["y"]),
+    ]
+    return _serialised(nodes, (height, width), len(rows), weights=flat.T.copy())
+
+
+def make_model(path: Path, **changes: object) -> Model:
+    """Pack the tiny model; ``changes`` are the manifest's."""
+    manifest = replace(TINY, **changes)  # type: ignore[arg-type]
+    return save_model(manifest, embedder_onnx(), localiser_onnx(0.0, 0.0, 1.0, 1.0), path)

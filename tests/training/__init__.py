@@ -1,0 +1,1 @@
+"""Tests of the training side; all of them need torch."""

@@ -1,0 +1,143 @@
+"""Tests of the augmentation of batches of crops."""
+
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch")
+
+from torch import Tensor  # noqa: E402
+
+from flukeprint.training.augment import centre_warp, draw_warp, relight, uniform  # noqa: E402
+from flukeprint.training.config import TrainConfig  # noqa: E402
+from flukeprint.training.data import INNER  # noqa: E402
+
+STILL = TrainConfig(
+    rotate_deg=0.0, zoom=0.0, shift=0.0, shear=0.0, light=0.0, blur_px=0.0, noise=0.0, erase=0.0
+)
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _pictures(count: int, height: int = 20, width: int = 30) -> Tensor:
+    return torch.rand(count, 1, height, width, generator=_generator(9)) * 255
+
+
+def _ramp(height: int, width: int) -> Tensor:
+    """A picture whose value is 2 x + 3 y + 10, x and y in pixels at the pixels' middles."""
+    x, y = torch.arange(width) + 0.5, torch.arange(height) + 0.5
+    return (2 * x[None, :] + 3 * y[:, None] + 10)[None, None]
+
+
+def _inner_ramp(height: int, width: int, out_height: int, out_width: int) -> Tensor:
+    """The same slope seen through the inner share of the picture."""
+    x = width * (0.5 + INNER * ((torch.arange(out_width) + 0.5) / out_width - 0.5))
+    y = height * (0.5 + INNER * ((torch.arange(out_height) + 0.5) / out_height - 0.5))
+    return (2 * x[None, :] + 3 * y[:, None] + 10)[None, None]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_centre_is_cut_exactly(mirrored: bool) -> None:
+    warp = centre_warp(torch.tensor([mirrored]), INNER)
+    found = warp.apply(_ramp(26, 52), 16, 24)
+    wanted = _inner_ramp(26, 52, 16, 24)
+    torch.testing.assert_close(found, wanted.flip(3) if mirrored else wanted, rtol=0, atol=1e-3)
+
+
+def test_mirroring_flips_left_and_right_exactly() -> None:
+    pictures = _pictures(2)
+    plain = centre_warp(torch.tensor([False, False]), 1.0).apply(pictures, 20, 30)
+    turned = centre_warp(torch.tensor([True, True]), 1.0).apply(pictures, 20, 30)
+    torch.testing.assert_close(plain, pictures, rtol=0, atol=1e-3)
+    torch.testing.assert_close(turned, pictures.flip(3), rtol=0, atol=1e-3)
+
+
+def test_no_strength_is_the_centre() -> None:
+    mirrored = torch.tensor([False, True, True, False])
+    drawn = draw_warp(mirrored, INNER, STILL, _generator())
+    torch.testing.assert_close(drawn.theta, centre_warp(mirrored, INNER).theta)
+
+
+def test_only_the_mirrored_are_turned_over() -> None:
+    mirrored = torch.arange(200) % 3 == 0
+    theta = draw_warp(mirrored, INNER, TrainConfig(), _generator()).theta
+    assert theta.shape == (200, 2, 3)
+    assert torch.equal(torch.linalg.det(theta[:, :, :2]) < 0, mirrored)
+
+
+def test_each_strength_bounds_what_is_drawn() -> None:
+    still = torch.zeros(500, dtype=torch.bool)
+    moved = draw_warp(still, INNER, replace(STILL, shift=0.1), _generator()).theta
+    shift = moved[:, :, 2].abs().amax(dim=0)
+    assert bool((shift <= 0.2 * INNER + 1e-6).all())
+    assert bool((shift > 0.19 * INNER).all())
+    zoomed = draw_warp(still, 1.0, replace(STILL, zoom=0.2), _generator()).theta
+    sides = torch.stack([zoomed[:, 0, 0], zoomed[:, 1, 1]]).log()
+    assert float(sides.abs().max()) <= 0.2 + 1e-6
+    turned = draw_warp(still, 1.0, replace(STILL, rotate_deg=10.0), _generator()).theta
+    angle = torch.atan2(turned[:, 1, 0], turned[:, 0, 0]).rad2deg()
+    assert 9 < float(angle.abs().max()) <= 10 + 1e-4
+
+
+def test_relighting_without_strength_changes_nothing() -> None:
+    pictures = _pictures(3)
+    # Black is lifted by 1e-4 of white, so that the logarithm's slope exists.
+    torch.testing.assert_close(relight(pictures, STILL, _generator()), pictures, rtol=0, atol=0.03)
+
+
+def test_relighting_keeps_shape_and_stays_finite() -> None:
+    pictures = torch.cat(
+        [_pictures(30), torch.zeros(1, 1, 20, 30), torch.full((1, 1, 20, 30), 255)]
+    )
+    strong = TrainConfig(light=2.0, noise=0.3, erase=1.0, blur_px=3.0)
+    found = relight(pictures, strong, _generator())
+    assert found.shape == pictures.shape
+    assert found.dtype == torch.float32
+    assert bool(torch.isfinite(found).all())
+    usual = relight(pictures, TrainConfig(), _generator())
+    assert float(usual.min()) > -128
+    assert float(usual.max()) < 512
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_erased_share(share: float) -> None:
+    pictures = _pictures(400)
+    found = relight(pictures, replace(STILL, erase=share), _generator())
+    changed = ((found - pictures).abs() > 1).flatten(1)
+    assert float(changed.any(dim=1).float().mean()) == pytest.approx(share, abs=0.07)
+    if share == 1.0:  # a rectangle of 0.1 to 0.35 of each side, and of one grey
+        area = changed.float().mean(dim=1)
+        assert float(area.min()) > 0.004
+        assert float(area.max()) < 0.16
+        assert float(found[0][changed[0].view(1, 20, 30)].std()) < 1e-3
+
+
+def test_blur_softens_about_half() -> None:
+    pictures = _pictures(300)
+    found = relight(pictures, replace(STILL, blur_px=1.0), _generator())
+    softer = found.std(dim=(1, 2, 3)) < 0.999 * pictures.std(dim=(1, 2, 3))
+    assert 0.4 < float(softer.float().mean()) < 0.6
+
+
+def test_the_generator_decides_everything() -> None:
+    def all_of_it(seed: int) -> tuple[Tensor, Tensor]:
+        generator = _generator(seed)
+        warp = draw_warp(torch.zeros(5, dtype=torch.bool), INNER, TrainConfig(), generator)
+        return warp.theta, relight(_pictures(5), TrainConfig(), generator)
+
+    torch.manual_seed(0)
+    first = all_of_it(1)
+    torch.manual_seed(5)  # the global state plays no part
+    again, other = all_of_it(1), all_of_it(2)
+    for one, two, three in zip(first, again, other, strict=True):
+        assert torch.equal(one, two)
+        assert not torch.equal(one, three)
+
+
+def test_uniform_stays_in_its_range() -> None:
+    drawn = uniform(1_000, -0.5, 2.0, _generator())
+    assert drawn.shape == (1_000,)
+    assert -0.5 <= float(drawn.min()) < -0.4
+    assert 1.9 < float(drawn.max()) <= 2.0

@@ -1,0 +1,88 @@
+"""Tests of the fit of what decide.py believes."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("torch", reason="training needs torch")
+
+from flukeprint.decide import Calibration, believe
+from flukeprint.rank import Likeness
+from flukeprint.training.calibration import _START, fit_calibration
+
+TRUE = Calibration(
+    likeness_gain=14.0, known_log_odds=-5.0, familiarity=0.5, unidentified_log_odds=-9.0
+)
+PHOTOS = np.array([1, 1, 2, 3, 5, 8, 13, 2, 1, 4] * 3, dtype=np.int64)
+
+
+def _asked(
+    count: int, seed: int, *, unidentified: bool = True
+) -> tuple[Likeness, NDArray[np.int64]]:
+    """Queries drawn from the model itself: any likeness, and an answer by its probabilities."""
+    rng = np.random.default_rng(seed)
+    whales = rng.normal(0.2, 0.25, (count, len(PHOTOS))).clip(-1, 1).astype(np.float32)
+    new = rng.normal(0.3, 0.3, count).clip(-1, 1).astype(np.float32)
+    likeness = Likeness(whales, new if unidentified else np.full(count, -np.inf, np.float32))
+    beliefs = believe(likeness, PHOTOS, TRUE)
+    ends = np.cumsum(np.column_stack([beliefs.whales, beliefs.new]), axis=1)
+    answer = (rng.random(count)[:, None] > ends).sum(axis=1)
+    return likeness, np.where(answer >= len(PHOTOS), -1, answer).astype(np.int64)
+
+
+@pytest.mark.parametrize("unidentified", [True, False])
+def test_the_fit_finds_what_drew_the_answers(unidentified: bool) -> None:
+    likeness, truth = _asked(6_000, 0, unidentified=unidentified)
+    fit = fit_calibration(likeness, PHOTOS, truth)
+    assert fit.likeness_gain == pytest.approx(TRUE.likeness_gain, rel=0.06)
+    assert fit.known_log_odds == pytest.approx(TRUE.known_log_odds, abs=0.4)
+    assert fit.familiarity == pytest.approx(TRUE.familiarity, abs=0.1)
+    if unidentified:
+        assert fit.unidentified_log_odds == pytest.approx(TRUE.unidentified_log_odds, abs=0.8)
+
+
+@pytest.mark.parametrize("unidentified", [True, False])
+def test_probabilities_come_true_on_fresh_queries(unidentified: bool) -> None:
+    likeness, truth = _asked(400, 1, unidentified=unidentified)
+    fit = fit_calibration(likeness, PHOTOS, truth)
+    likeness, truth = _asked(4_000, 2, unidentified=unidentified)
+    beliefs = believe(likeness, PHOTOS, fit)
+    best = beliefs.whales.argmax(axis=1)
+    for claimed, came_true in (
+        (beliefs.whales.max(axis=1), best == truth),
+        (beliefs.new, truth < 0),
+    ):
+        for part in np.array_split(np.argsort(claimed), 5):
+            assert claimed[part].mean() == pytest.approx(came_true[part].mean(), abs=0.06)
+
+
+@pytest.mark.parametrize("truth", [[], [0], [-1], [-1, -1], [0, 1, 2]])
+@pytest.mark.parametrize("unidentified", [True, False])
+def test_a_few_queries_do_not_blow_up(truth: list[int], unidentified: bool) -> None:
+    likeness, _ = _asked(len(truth), 3, unidentified=unidentified)
+    fit = fit_calibration(likeness, PHOTOS, np.array(truth, dtype=np.int64))
+    values = np.array(list(asdict(fit).values()))
+    assert np.isfinite(values).all()
+    assert np.abs(values).max() < 60
+    assert Calibration.from_dict(fit.to_dict()) == fit
+
+
+def test_without_queries_it_is_the_plain_values() -> None:
+    empty = Likeness(np.empty((0, 4), np.float32), np.empty(0, np.float32))
+    fit = fit_calibration(empty, np.ones(4, np.int64), np.empty(0, np.int64))
+    assert tuple(asdict(fit).values()) == _START
+
+
+def test_a_perfect_separation_stays_finite() -> None:
+    likeness = Likeness(np.eye(6, dtype=np.float32), np.zeros(6, np.float32))
+    fit = fit_calibration(likeness, np.ones(6, np.int64), np.arange(6))
+    assert 5 < fit.likeness_gain < 200
+    beliefs = believe(likeness, np.ones(6, np.int64), fit)
+    assert (beliefs.whales.argmax(axis=1) == np.arange(6)).all()
+
+
+def test_the_fit_is_the_same_each_time() -> None:
+    likeness, truth = _asked(300, 5)
+    assert fit_calibration(likeness, PHOTOS, truth) == fit_calibration(likeness, PHOTOS, truth)
