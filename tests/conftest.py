@@ -5,13 +5,19 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from flukeprint.model import Model
 from tests.tiny import SMALL, Pixels, make_model, picture
+
+# The same examples each time, and no test fails because the machine was busy.
+settings.register_profile("flukeprint", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("flukeprint")
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "whales"
@@ -21,7 +27,7 @@ REAL = ROOT.parent / "shared" / "whales"
 def write_picture() -> Callable[..., Path]:
     """Write pixels to a path in the format its suffix names, folders made; returns the path."""
 
-    def write(path: Path, pixels: Pixels, **options: object) -> Path:
+    def write(path: Path, pixels: Pixels, **options: Any) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path, **options)
         return path

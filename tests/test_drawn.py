@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flukeprint.drawn import DrawnPhoto, draw_whale, photograph, write_catalogue
+from flukeprint.drawn import DrawnPhoto, draw_whale, photograph
+from flukeprint.drawn_catalogue import write_catalogue
 from flukeprint.drawn_whale import DrawnWhale, Floats, flat_fluke
 from flukeprint.errors import FlukeprintError
 

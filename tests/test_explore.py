@@ -23,6 +23,7 @@ from flukeprint import explore_plots, pages
 from flukeprint.errors import FlukeprintError
 from flukeprint.explore import disagreeing, explore, tally, to_json
 from flukeprint.explore_records import Colour, Exploration, Shade, Size, Sizes, Spread
+from flukeprint.progress import Step
 from flukeprint.records import NEW_WHALE, Failure, LabelledPhoto, Table
 from flukeprint.twins import Glance, glance
 
@@ -187,7 +188,14 @@ def test_only_new_whales_still_give_a_page(tmp_path: Path) -> None:
 
 def test_progress_is_told_of_every_photo(collection: Path, tmp_path: Path) -> None:
     told: list[int] = []
-    explore(collection, tmp_path / "out", progress=told.append)
+    stages: list[tuple[str, int]] = []
+
+    def progress(stage: str, size: int) -> Step:
+        stages.append((stage, size))
+        return told.append
+
+    explore(collection, tmp_path / "out", progress=progress)
+    assert stages == [("reading", 10)]
     assert told == [1] * 10
 
 

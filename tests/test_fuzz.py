@@ -24,7 +24,7 @@ from tests.tiny import picture
 
 FULL = os.environ.get("FLUKEPRINT_FUZZ") == "full"
 JPEGS, CSVS, PARTS = 10_000 if FULL else 1_000, 2_000 if FULL else 200, 10
-MOST_S = 2.0  # for one photo: the requirement, not a guess
+MOST_S = 2.0  # of a core's time for one photo: the requirement, not a guess
 
 
 def whole_jpegs() -> list[bytes]:
@@ -88,7 +88,7 @@ def test_no_mutated_jpeg_raises_or_stalls(tmp_path: Path, part: int) -> None:
     decoded = 0
     for number in range(JPEGS // PARTS):
         path.write_bytes(mutated(chance, chance.choice(sources), 700))
-        begun = time.perf_counter()
+        begun = time.thread_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF
             photo = read_photo(path)
@@ -100,7 +100,7 @@ def test_no_mutated_jpeg_raises_or_stalls(tmp_path: Path, part: int) -> None:
                 else:
                     assert pixels.dtype == np.uint8 and pixels.size
                     decoded += 1
-        assert time.perf_counter() - begun < MOST_S, f"photo {number} of part {part}"
+        assert time.thread_time() - begun < MOST_S, f"photo {number} of part {part}"
     assert decoded  # else nothing was tested
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -61,7 +63,9 @@ def in_memory(data: bytes) -> PhotoFile:
     return PhotoFile(Path("memory.jpg"), data, "0" * 64)
 
 
-def _serialised(nodes: list[object], size: tuple[int, int], out: int, **constants: object) -> bytes:
+def _serialised(
+    nodes: Sequence[onnx.NodeProto], size: tuple[int, int], out: int, **constants: object
+) -> bytes:
     graph = helper.make_graph(
         nodes,
         "tiny",

@@ -44,8 +44,6 @@ def evaluate_target(
 ) -> list[Report]:
     """Score a collection, a run's exported model or a model file; see the command's help.
 
-    The first report of each protocol is the model's, those of no learning follow.
-
     Raises:
         FlukeprintError: the target is none of the three, data is missing, or a query was seen in
             the model's training.
@@ -55,13 +53,28 @@ def evaluate_target(
     split = read_split(split_path) if split_path else own_split(model, collection)
     check_leaks(split, collection.table, collection.twin_group)
     network = Network(model, device=device)
-    embedded = embed_collection(collection, network, Cache(cache, model.id), progress)
-    reports = []
-    for part in _protocols(split, collection):
-        reports.append(evaluate_split(model, part, embedded))
-        reports += evaluate_without_learning(part, collection.table, collection.twin_group)
+    reports = score_model(network, split, collection, Cache(cache, model.id), progress)
     if out:
         write_reports(reports, model, out)
+    return reports
+
+
+def score_model(
+    network: Network,
+    split: Split,
+    collection: Collection,
+    cache: Cache,
+    progress: Progress = no_progress,
+) -> list[Report]:
+    """Score a model on a split, and beside it on the other catalogue among the whales held out.
+
+    The first report of each protocol is the model's, those of no learning follow.
+    """
+    embedded = embed_collection(collection, network, cache, progress)
+    reports = []
+    for part in _protocols(split, collection):
+        reports.append(evaluate_split(network.model, part, embedded))
+        reports += evaluate_without_learning(part, collection.table, collection.twin_group)
     return reports
 
 

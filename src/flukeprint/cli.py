@@ -50,17 +50,21 @@ def explore(data: Path, out: Path) -> None:
 
     DATA is a Kaggle folder, a folder with one subfolder per whale, or a CSV with path,identity.
     """
-    from flukeprint import explore as library
     from flukeprint.console_progress import progress_bar
-    from flukeprint.tables import read_table
+    from flukeprint.explore import explore as library
 
     with progress_bar() as progress:
-        count = len({row.path for row in read_table(data).rows})
-        found = library.explore(data, out, progress=progress("reading photos", count))
-    whales = found.whales
+        found = library(data, out, progress=progress)
+    whales, twins = found.whales, found.twins
     click.echo(
-        f"{found.photos:,} photos: {whales.individuals:,} whales + {whales.new_whale:,} new_whale"
+        f"{found.photos:,} photos: {whales.individuals:,} whales + new_whale "
+        f"({whales.new_whale_photos:,} photos); {whales.one_photo:,} whales have one photo"
     )
+    click.echo(
+        f"twins: {twins.identical_groups:,} groups of identical files ({twins.several_labels:,} "
+        f"with several labels), {twins.near_pairs:,} near pairs"
+    )
+    click.echo(f"unreadable: {len(found.unreadable):,}")
     click.echo(f"report: {out / 'explore.html'}")
 
 

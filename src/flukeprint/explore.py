@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ from flukeprint.explore_records import Exploration, Identical, Near, Twins
 from flukeprint.explore_sheets import Side, sample_sheet, twin_pictures
 from flukeprint.explore_tally import photo_paths, tally
 from flukeprint.files import make_folder, write_bytes, write_text
+from flukeprint.progress import Progress, no_progress
 from flukeprint.records import NEW_WHALE, Table
 from flukeprint.tables import read_table
 from flukeprint.twins import glance_all
@@ -33,14 +33,12 @@ class Pair:
     kind: str
 
 
-def explore(
-    data: Path, out: Path, *, progress: Callable[[int], object] | None = None
-) -> Exploration:
+def explore(data: Path, out: Path, *, progress: Progress = no_progress) -> Exploration:
     """Read a collection, count what is in it and write what was found into ``out``.
 
     Writes ``explore.json`` (everything), ``explore.html`` (one self-contained page) and
-    ``whales.png``, ``sizes.png``, ``colour.png``, ``twins.png``, ``photos.png``. ``progress`` is
-    told 1 for each photo read. A photo that cannot be read is listed and does not stop it.
+    ``whales.png``, ``sizes.png``, ``colour.png``, ``twins.png``, ``photos.png``. A photo
+    that cannot be read is listed and does not stop it.
 
     Raises:
         FlukeprintError: the collection is not one (see ``tables.read_table``), or ``out`` cannot
@@ -48,7 +46,8 @@ def explore(
     """
     make_folder(out)
     table = read_table(data)
-    found = tally(table, glance_all(photo_paths(table), progress))
+    paths = photo_paths(table)
+    found = tally(table, glance_all(paths, progress("reading", len(paths))))
     write(found, table, out)
     return found
 

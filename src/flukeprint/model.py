@@ -93,7 +93,19 @@ def load_model(path: Path | None = None) -> Model:
 
 
 def save_model(manifest: Manifest, embedder: bytes, localiser: bytes | None, path: Path) -> Model:
-    """Pack a model file and return it as :func:`load_model` would."""
+    """Write a model file and return it as :func:`load_model` would."""
+    raw = _packed(manifest, embedder, localiser)
+    model = _parsed(raw, str(path))
+    write_bytes(path, raw)
+    return model
+
+
+def make_model(manifest: Manifest, embedder: bytes, localiser: bytes | None) -> Model:
+    """The same without writing a file."""
+    return _parsed(_packed(manifest, embedder, localiser), "the new model")
+
+
+def _packed(manifest: Manifest, embedder: bytes, localiser: bytes | None) -> bytes:
     body = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
     members = {MANIFEST: json.dumps(body, sort_keys=True).encode(), EMBEDDER: embedder}
     if localiser is not None:
@@ -102,8 +114,7 @@ def save_model(manifest: Manifest, embedder: bytes, localiser: bytes | None, pat
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, content in sorted(members.items()):
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
-    write_bytes(path, packed.getvalue())
-    return load_model(path)
+    return packed.getvalue()
 
 
 def _parsed(raw: bytes, where: str) -> Model:
@@ -112,6 +123,8 @@ def _parsed(raw: bytes, where: str) -> Model:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             if MANIFEST not in sizes or EMBEDDER not in sizes:
                 raise FlukeprintError(f"{where}: not a flukeprint model; make one with export")
+            if not sizes.keys() <= {MANIFEST, EMBEDDER, LOCALISER}:  # or a damaged name goes unseen
+                raise FlukeprintError(f"{where}: holds what no flukeprint model holds; damaged?")
             if sum(sizes.values()) > MOST_UNPACKED * len(raw):
                 raise FlukeprintError(f"{where}: unpacks to more than a model can need")
             members = {

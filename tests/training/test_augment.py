@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("torch", reason="training needs torch")
 
-from torch import Tensor  # noqa: E402
+import torch
+from torch import Tensor
 
-from flukeprint.training.augment import centre_warp, draw_warp, relight, uniform  # noqa: E402
-from flukeprint.training.config import TrainConfig  # noqa: E402
-from flukeprint.training.data import INNER  # noqa: E402
+from flukeprint.training.augment import centre_warp, draw_warp, relight, uniform
+from flukeprint.training.config import TrainConfig
+from flukeprint.training.data import INNER
 
 STILL = TrainConfig(
     rotate_deg=0.0, zoom=0.0, shift=0.0, shear=0.0, light=0.0, blur_px=0.0, noise=0.0, erase=0.0

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("torch", reason="training needs torch")
 
-from flukeprint.errors import FlukeprintError  # noqa: E402
-from flukeprint.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+import torch
+
+from flukeprint.errors import FlukeprintError
+from flukeprint.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 def _state(epoch: int) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_a_wrong_setting_is_named(setting: str, message: str) -> None:
         ("batch_size", 1),
         ("height_px", 0),
         ("width_px", -3),
-        ("early_height_px", 0),
+        ("early_height_px", 16),
         ("early_width_px", 100_000),
         ("embedding_size", 0),
         ("seed", -1),

@@ -2,10 +2,12 @@
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("torch", reason="training needs torch")
 
-from flukeprint.errors import FlukeprintError  # noqa: E402
-from flukeprint.training.device import Device, find_device  # noqa: E402
+import torch
+
+from flukeprint.errors import FlukeprintError
+from flukeprint.training.device import Device, find_device
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("torch", reason="training needs torch")
 
-from torch import Tensor  # noqa: E402
+import torch
+from torch import Tensor
 
-from flukeprint.training.config import TrainConfig  # noqa: E402
-from flukeprint.training.data import drawn_boxes, mean_overlap  # noqa: E402
-from flukeprint.training.localiser import (  # noqa: E402
+from flukeprint.training.config import TrainConfig
+from flukeprint.training.data import drawn_boxes, mean_overlap
+from flukeprint.training.localiser import (
     SIDE_PX,
     BoxNet,
     _moved,

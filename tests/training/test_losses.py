@@ -4,14 +4,15 @@ import math
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("torch", reason="training needs torch")
 
-import torch.nn.functional as F  # noqa: E402
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from torch import Tensor  # noqa: E402
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
 
-from flukeprint.training.losses import SubCentreArcFace, with_margin  # noqa: E402
+from flukeprint.training.losses import SubCentreArcFace, with_margin
 
 
 def _unit(*degrees: float) -> Tensor:
@@ -89,9 +90,9 @@ def test_past_pi_less_the_margin_it_goes_on_as_a_line() -> None:
 @pytest.mark.parametrize("margin", [0.0, 0.3, 1.2])
 def test_the_gradient_is_finite_at_the_ends(cosine: float, margin: float) -> None:
     start = torch.tensor([[cosine, 0.1]], requires_grad=True)
-    F.cross_entropy(
-        24.0 * with_margin(start, torch.tensor([0]), margin), torch.tensor([0])
-    ).backward()
+    label = torch.tensor([0])
+    loss = F.cross_entropy(24.0 * with_margin(start, label, margin), label)
+    loss.backward()  # type: ignore[no-untyped-call]
     assert start.grad is not None
     assert bool(torch.isfinite(start.grad).all())
 

@@ -2,12 +2,13 @@
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("torch", reason="training needs torch")
 
-from torch import Tensor  # noqa: E402
+import torch
+from torch import Tensor
 
-from flukeprint.errors import FlukeprintError  # noqa: E402
-from flukeprint.training.networks import Embedder, GeneralisedMean  # noqa: E402
+from flukeprint.errors import FlukeprintError
+from flukeprint.training.networks import Embedder, GeneralisedMean
 
 
 @pytest.fixture(scope="module")

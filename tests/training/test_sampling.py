@@ -2,13 +2,14 @@
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch")
+pytest.importorskip("torch", reason="training needs torch")
 
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from torch import Tensor  # noqa: E402
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
 
-from flukeprint.training.sampling import epoch_order  # noqa: E402
+from flukeprint.training.sampling import epoch_order
 
 LABELS = torch.tensor([0] * 12 + [1] * 4 + [2] * 2 + [3] * 2)
 

@@ -146,7 +146,7 @@ def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
         torch.onnx.export(
             network.eval(),
             (example,),
-            packed,
+            packed,  # type: ignore[arg-type]  # takes a stream, though its types say paths only
             input_names=["pixels"],
             output_names=["output"],
             dynamic_axes={"pixels": {0: "n"}, "output": {0: "n"}},

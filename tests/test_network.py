@@ -1,0 +1,139 @@
+"""Networks run on the device asked for, read no other file and give what they promise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from flukeprint.crops import WHOLE, crop
+from flukeprint.errors import FlukeprintError
+from flukeprint.model import Model
+from flukeprint.network import LEAST_SIDE, Network, box_of
+from flukeprint.records import Box
+from tests.tiny import embedder_onnx, localiser_onnx, picture
+
+
+@given(st.lists(st.floats(width=32), min_size=4, max_size=4))
+def test_any_four_numbers_give_a_legal_box(corners: list[float]) -> None:
+    box = box_of(np.array(corners, dtype=np.float32))  # Box itself refuses an illegal one
+    assert box.x1 - box.x0 >= LEAST_SIDE * 0.999
+    assert box.y1 - box.y0 >= LEAST_SIDE * 0.999
+
+
+@pytest.mark.parametrize(
+    ("corners", "box"),
+    [
+        ([0.25, 0.5, 0.75, 1.0], Box(0.25, 0.5, 0.75, 1.0)),
+        ([-1.0, 0.0, 2.0, 1.5], WHOLE),
+        ([np.nan] * 4, WHOLE),
+        ([-np.inf, 0.0, np.inf, 1.0], WHOLE),
+        ([1.0, 0.0, 1.0, 1.0], Box(0.98, 0.0, 1.0, 1.0)),
+        ([0.75, 0.0, 0.25, 1.0], Box(0.49, 0.0, 0.51, 1.0)),
+    ],
+)
+def test_boxes_are_kept_inside_the_photo_and_wide_enough(corners: list[float], box: Box) -> None:
+    found = box_of(np.array(corners, dtype=np.float32))
+    assert [found.x0, found.y0, found.x1, found.y1] == pytest.approx(
+        [box.x0, box.y0, box.x1, box.y1]
+    )
+
+
+def test_embeddings_are_unit_vectors_one_a_crop(tiny_model: Model) -> None:
+    crops = [picture(seed, 64, 32) for seed in range(3)]
+    vectors = Network(tiny_model).embed(crops)
+    assert vectors.shape == (3, 64)
+    assert vectors.dtype == np.float32
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0)
+    assert vectors[0] == pytest.approx(Network(tiny_model, threads=1).embed(crops[:1])[0], abs=1e-6)
+
+
+def test_the_localiser_says_what_is_cut(tiny_model: Model) -> None:
+    model = replace(tiny_model, localiser=localiser_onnx(0.5, 0.0, 1.0, 0.5))
+    network = Network(model)
+    (box,) = network.locate([network.squash(picture(1))])
+    assert box == Box(0.5, 0.0, 1.0, 0.5)
+    assert (network.cut(picture(1), box) == crop(picture(1), box, 32, 64)).all()
+
+
+def test_a_model_without_a_localiser_takes_the_whole_photo(tiny_model: Model) -> None:
+    manifest = replace(tiny_model.manifest, localiser_px=0)
+    network = Network(replace(tiny_model, manifest=manifest, localiser=None))
+    assert network.locate([network.squash(picture(1))]) == [WHOLE]
+
+
+def test_cuda_where_there_is_none_is_an_error(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(FlukeprintError, match="no CUDA here: .* use --device cpu"):
+        Network(tiny_model, device="cuda")
+    assert Network(tiny_model, device="auto").device == "cpu"
+
+
+def test_an_unknown_device_is_an_error(tiny_model: Model) -> None:
+    with pytest.raises(FlukeprintError, match="no device 'tpu'; choose one of auto, cpu, cuda"):
+        Network(tiny_model, device="tpu")
+
+
+@pytest.mark.parametrize("onnx_bytes", [b"", b"no network", embedder_onnx()[:200]])
+def test_what_is_no_network_is_an_error(tiny_model: Model, onnx_bytes: bytes) -> None:
+    with pytest.raises(FlukeprintError, match="the model's embedder is not a network that runs"):
+        Network(replace(tiny_model, embedder=onnx_bytes))
+
+
+def test_a_network_of_another_size_than_the_manifest_says_is_an_error(tiny_model: Model) -> None:
+    larger = replace(tiny_model, embedder=embedder_onnx(64, 64))
+    with pytest.raises(FlukeprintError, match="the model's embedder does not run"):
+        Network(larger).embed([picture(1, 64, 32)])
+    fewer = replace(tiny_model, manifest=replace(tiny_model.manifest, embedding_size=32))
+    with pytest.raises(FlukeprintError, match=r"gives \(1, 64\), not \(1, 32\)"):
+        Network(fewer).embed([picture(1, 64, 32)])
+
+
+def outside(location: str) -> bytes:
+    """The identity plus weights that lie in another file."""
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4])
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", "16")):
+        weights.external_data.add(key=key, value=value)
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [weights],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(proto.SerializeToString())
+
+
+@pytest.mark.parametrize("location", ["w.bin", "../w.bin", "/etc/passwd", "*/_ORT_MEM_ADDR_/*"])
+def test_data_in_other_files_is_refused(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.zeros(4, dtype=np.float32).tofile("w.bin")
+    with pytest.raises(FlukeprintError, match="keeps data in other files; export it whole"):
+        Network(replace(tiny_model, embedder=outside(location)))
+
+
+def test_an_oddly_encoded_way_out_is_refused_too(tiny_model: Model) -> None:
+    """Protobuf reads a length of 8 written in two bytes as well."""
+    plain = outside("w.bin")
+    odd = plain.replace(b"\x0a\x08location", b"\x0a\x88\x00location")
+    assert odd != plain
+    with pytest.raises(FlukeprintError, match="other files"):
+        Network(replace(tiny_model, embedder=odd))
+
+
+def test_whole_networks_pass_the_check_of_other_files(tiny_model: Model) -> None:
+    named = onnx.load_from_string(tiny_model.embedder)
+    named.doc_string = "allocation of the location"
+    Network(replace(tiny_model, embedder=named.SerializeToString()))

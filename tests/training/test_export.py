@@ -1,0 +1,211 @@
+"""Tests that the exported file says and does what the run does."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("torch", reason="training needs torch")
+
+import torch
+
+pytest.importorskip("onnx", reason="export needs onnx")
+
+from flukeprint.crops import crop
+from flukeprint.embed import embed_photos
+from flukeprint.errors import FlukeprintError
+from flukeprint.model import Manifest, Model, load_model
+from flukeprint.network import Network
+from flukeprint.splits import read_split
+from flukeprint.training.config import read_config
+from flukeprint.training.data import (
+    SEEN_MARGIN,
+    Sample,
+    crops_of,
+    drawn_samples,
+    load_pixels,
+    locate,
+)
+from flukeprint.training.export import export, load_embedder, to_onnx, with_metrics
+from flukeprint.training.localiser import SIDE_PX
+from flukeprint.training.networks import Embedder
+from flukeprint.training.runfolder import RunFolder, read_json
+from flukeprint.training.train import load_localiser
+from tests.training.conftest import FinishedRun
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """One run as torch has it and as ONNX Runtime runs it."""
+
+    model: Model
+    network: Network
+    embedder: Embedder
+    run: FinishedRun
+    path: Path
+
+
+@pytest.fixture(scope="module")
+def exported(finished: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    path = tmp_path_factory.mktemp("model") / "small.fluke"
+    model = export(finished.path, path, metrics={"map5": 0.5})
+    folder = RunFolder(finished.path)
+    embedder = load_embedder(folder, read_config(folder.config, []))
+    return Exported(model, Network(model, device="cpu", threads=1), embedder, finished, path)
+
+
+def _cosines(one: NDArray[np.float32], two: NDArray[np.float32]) -> NDArray[np.float32]:
+    np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1.0, atol=1e-4)
+    return np.asarray((one * two).sum(axis=1), dtype=np.float32)
+
+
+@pytest.mark.parametrize("count", [1, 3, 64])
+def test_random_crops_embed_alike(count: int, exported: Exported) -> None:
+    crops = np.random.default_rng(count).integers(0, 256, (count, 24, 32), dtype=np.uint8)
+    found = exported.network.embed(list(crops))
+    with torch.inference_mode():
+        wanted = exported.embedder(torch.from_numpy(crops)[:, None].float()).numpy()
+    assert found.shape == (count, 16)
+    assert _cosines(found, wanted).min() >= 0.9999
+
+
+def test_drawn_crops_embed_alike(exported: Exported) -> None:
+    config = read_config(RunFolder(exported.run.path).config, [])
+    crops = crops_of(drawn_samples(config), None, config)[:, :, :24, :32].float()
+    with torch.inference_mode():
+        wanted = exported.embedder(crops).numpy()
+    found = exported.network.embed(list(crops[:, 0].to(torch.uint8).numpy()))
+    assert _cosines(found, wanted).min() >= 0.9999
+
+
+def test_boxes_are_alike(exported: Exported) -> None:
+    localiser = load_localiser(RunFolder(exported.run.path))
+    assert localiser is not None
+    photos = np.random.default_rng(0).integers(0, 256, (9, SIDE_PX, SIDE_PX), dtype=np.uint8)
+    for photo, box in zip(photos, exported.network.locate(list(photos)), strict=True):
+        wanted = locate(localiser, photo)
+        assert dataclasses.astuple(box) == pytest.approx(dataclasses.astuple(wanted), abs=1e-3)
+
+
+def test_photo_files_embed_alike(exported: Exported) -> None:
+    """The whole way: file, grey pixels, box, crop, embedding."""
+    paths = sorted(exported.run.data.rglob("*.png"))[:12]
+    found = embed_photos(paths, exported.network).embeddings.vectors
+    localiser = load_localiser(RunFolder(exported.run.path))
+    assert localiser is not None
+    crops = []
+    for path in paths:
+        pixels = load_pixels(Sample(path.name, "", path=path))
+        crops.append(crop(pixels, locate(localiser, pixels), 24, 32, margin=SEEN_MARGIN))
+    with torch.inference_mode():
+        batch = torch.from_numpy(np.stack(crops))[:, None].float()
+        wanted = exported.embedder(batch).numpy()
+    assert _cosines(found, wanted).min() > 0.999
+
+
+def test_half_precision_halves_the_file() -> None:
+    layers = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1_024, 256, bias=False))
+    stored = to_onnx(layers, (1, 32, 32))
+    assert len(stored) < 1.1 * (2 * 1_024 * 256)
+
+
+def test_weights_too_large_for_half_precision_stay_whole() -> None:
+    linear = torch.nn.Linear(1_024, 4, bias=False)
+    with torch.no_grad():
+        linear.weight.fill_(1e5)
+    layers = torch.nn.Sequential(torch.nn.Flatten(), linear)
+    manifest = Manifest("embedding", 32, 32, 0.0, 0, 4, "", {})
+    network = Network(Model("", manifest, to_onnx(layers, (1, 32, 32)), None), device="cpu")
+    found = network.embed([np.ones((32, 32), np.uint8)])
+    np.testing.assert_allclose(found, 1_024 * 1e5, rtol=1e-3)
+
+
+def test_the_manifest_tells_the_run(exported: Exported) -> None:
+    folder, manifest = RunFolder(exported.run.path), exported.model.manifest
+    result, facts = read_json(folder.result), read_json(folder.facts)
+    split = read_split(folder.split)
+    assert (manifest.kind, manifest.embedding_size) == ("embedding", 16)
+    assert (manifest.height_px, manifest.width_px) == (24, 32)
+    assert (manifest.margin, manifest.localiser_px) == (SEEN_MARGIN, SIDE_PX)
+    assert manifest.calibration == result["calibration"]
+    assert manifest.training["fingerprint"] == facts["fingerprint"] == split.fingerprint
+    assert manifest.training["seed"] == 0
+    assert manifest.training["validation"]["map5"] == result["map5"]
+    assert manifest.training["command"].startswith("flukeprint train whales --out RUN --set ")
+    assert manifest.split["protocol"] == "open-set"
+    assert manifest.metrics == {"map5": 0.5}
+    assert "Apache-2.0" in manifest.licence
+    # Each photo is there once by its hash's first digits, and no query of the outer split is.
+    assert len(manifest.trained_on) == len(split.train)
+    assert all(len(digits) == 12 for digits in manifest.trained_on)
+
+
+def test_the_file_is_the_model(exported: Exported) -> None:
+    assert load_model(exported.path) == exported.model
+
+
+def test_the_id_is_the_same_each_time(exported: Exported, tmp_path: Path) -> None:
+    again = export(exported.run.path, tmp_path / "again.fluke", metrics={"map5": 0.5})
+    assert again.id == exported.model.id
+    scored = with_metrics(again, {"map5": 0.6}, tmp_path / "scored.fluke")
+    assert scored.id != again.id
+    assert scored.embedder == again.embedder
+
+
+def _run_without(finished: FinishedRun, folder: Path, name: str) -> Path:
+    run = shutil.copytree(finished.path, folder / "run")
+    (run / name).unlink()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("config.toml", "not a training run"),
+        ("result.json", "has not finished"),
+        ("run.json", "run.json: not a readable JSON file"),
+        ("split.json", "split.json: not a split"),
+        ("weights.safetensors", "weights.safetensors: No such file"),
+        ("localiser.safetensors", "localiser.safetensors: missing"),
+    ],
+)
+def test_an_unfinished_run_is_refused(
+    name: str, message: str, finished: FinishedRun, tmp_path: Path
+) -> None:
+    run = _run_without(finished, tmp_path, name)
+    with pytest.raises(FlukeprintError, match=message):
+        export(run, tmp_path / "model.fluke")
+    assert not (tmp_path / "model.fluke").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("weights.safetensors", "not this run's weights"),
+        ("localiser.safetensors", "damaged; delete it"),
+        ("result.json", "result.json: not a readable JSON file"),
+    ],
+)
+def test_a_damaged_run_is_refused(
+    name: str, message: str, finished: FinishedRun, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished.path, tmp_path / "run")
+    (run / name).write_bytes((run / name).read_bytes()[:50])
+    with pytest.raises(FlukeprintError, match=message):
+        export(run, tmp_path / "model.fluke")
+
+
+@pytest.mark.parametrize("name", ["", "nowhere"])
+def test_a_folder_that_is_no_run_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FlukeprintError, match="not a training run; give the folder of --out"):
+        export(tmp_path / name, tmp_path / "model.fluke")
+
+
+def test_a_run_that_never_validated_is_refused(finished: FinishedRun, tmp_path: Path) -> None:
+    run = shutil.copytree(finished.path, tmp_path / "run")
+    (run / "result.json").write_text('{"map5": -1.0, "epoch": 0, "epochs": 4}')
+    with pytest.raises(FlukeprintError, match=r"holds no top1_known, calibration"):
+        export(run, tmp_path / "model.fluke")
