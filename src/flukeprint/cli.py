@@ -165,8 +165,12 @@ def train(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Model file to write.")
 def export(run: Path, out: Path) -> None:
-    """Turn a training run into one model file that needs no PyTorch."""
-    model = _training("export", "export")(run, out)
+    """Turn a training run into one model file that needs no PyTorch, its own scores in it."""
+    from flukeprint.console_progress import progress_bar
+
+    library = _training("export", "export")
+    with progress_bar() as progress:
+        model = library(run, out, progress=progress)
     click.echo(f"{out}: model {model.id[:16]}, {out.stat().st_size / 1e6:.1f} MB")
 
 

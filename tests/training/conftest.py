@@ -20,6 +20,13 @@ class FinishedRun:
     lines: tuple[str, ...]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Two threads that wait for each other on a busy machine are many times slower than one."""
+    torch = pytest.importorskip("torch", reason="training needs torch")
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     made = Nursery()

@@ -14,6 +14,7 @@ import torch
 
 pytest.importorskip("onnx", reason="export needs onnx")
 
+from flukeprint.benchmark import evaluate_target
 from flukeprint.crops import crop
 from flukeprint.embed import embed_photos
 from flukeprint.errors import FlukeprintError
@@ -29,7 +30,7 @@ from flukeprint.training.data import (
     load_pixels,
     locate,
 )
-from flukeprint.training.export import export, load_embedder, to_onnx, with_metrics
+from flukeprint.training.export import export, load_embedder, to_onnx
 from flukeprint.training.localiser import SIDE_PX
 from flukeprint.training.networks import Embedder
 from flukeprint.training.runfolder import RunFolder, read_json
@@ -51,7 +52,7 @@ class Exported:
 @pytest.fixture(scope="module")
 def exported(finished: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     path = tmp_path_factory.mktemp("model") / "small.fluke"
-    model = export(finished.path, path, metrics={"map5": 0.5})
+    model = export(finished.path, path)
     folder = RunFolder(finished.path)
     embedder = load_embedder(folder, read_config(folder.config, []))
     return Exported(model, Network(model, device="cpu", threads=1), embedder, finished, path)
@@ -136,7 +137,8 @@ def test_the_manifest_tells_the_run(exported: Exported) -> None:
     assert manifest.training["validation"]["map5"] == result["map5"]
     assert manifest.training["command"].startswith("flukeprint train whales --out RUN --set ")
     assert manifest.split["protocol"] == "open-set"
-    assert manifest.metrics == {"map5": 0.5}
+    scores = manifest.metrics["open-set"]["map5"]
+    assert scores["low"] <= scores["value"] <= scores["high"]
     assert "Apache-2.0" in manifest.licence
     # Each photo is there once by its hash's first digits, and no query of the outer split is.
     assert len(manifest.trained_on) == len(split.train)
@@ -148,11 +150,15 @@ def test_the_file_is_the_model(exported: Exported) -> None:
 
 
 def test_the_id_is_the_same_each_time(exported: Exported, tmp_path: Path) -> None:
-    again = export(exported.run.path, tmp_path / "again.fluke", metrics={"map5": 0.5})
+    again = export(exported.run.path, tmp_path / "again.fluke")
     assert again.id == exported.model.id
-    scored = with_metrics(again, {"map5": 0.6}, tmp_path / "scored.fluke")
-    assert scored.id != again.id
-    assert scored.embedder == again.embedder
+
+
+def test_the_scores_in_it_are_those_that_evaluate_gives(exported: Exported) -> None:
+    data = Path(read_json(RunFolder(exported.run.path).facts)["data"])
+    report = evaluate_target(exported.path, data=data)[0]
+    assert report.protocol == "open-set"
+    assert exported.model.manifest.metrics["open-set"] == report.summary()["metrics"]
 
 
 def _run_without(finished: FinishedRun, folder: Path, name: str) -> Path:

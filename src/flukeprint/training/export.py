@@ -15,10 +15,14 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import load as from_safetensors
 from torch import Tensor, nn
 
-from flukeprint.collection import read_collection
+from flukeprint.benchmark import score_model
+from flukeprint.cache import Cache
+from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluate import HASH_DIGITS
-from flukeprint.model import Manifest, Model, save_model
+from flukeprint.evaluate import HASH_DIGITS, Report
+from flukeprint.model import Manifest, Model, make_model, save_model
+from flukeprint.network import Network
+from flukeprint.progress import Progress, no_progress
 from flukeprint.splits import read_split
 from flukeprint.tables import fingerprint
 from flukeprint.training.config import TrainConfig, read_config
@@ -59,8 +63,8 @@ def load_embedder(folder: RunFolder, config: TrainConfig) -> Embedder:
     return network.eval()
 
 
-def export(run: Path, out: Path, *, metrics: dict[str, Any] | None = None) -> Model:
-    """Write a run as one model file and return it.
+def export(run: Path, out: Path, *, progress: Progress = no_progress) -> Model:
+    """Write a run as one model file, its scores on its own split in it, and return it.
 
     Weights are stored as float16, half the size, and computed with as float32.
 
@@ -72,6 +76,7 @@ def export(run: Path, out: Path, *, metrics: dict[str, Any] | None = None) -> Mo
     config, split = read_config(folder.config, []), read_split(folder.split)
     network = load_embedder(folder, config)
     localiser = load_localiser(folder)
+    collection = _collection_of(facts, progress)
     if config.localise and localiser is None:
         raise FlukeprintError(f"{folder.localiser}: missing; run the training again to remake it")
     manifest = Manifest(
@@ -88,16 +93,26 @@ def export(run: Path, out: Path, *, metrics: dict[str, Any] | None = None) -> Mo
             "validation": {name: result[name] for name in SCORES},
         },
         split={"protocol": split.protocol, "seed": split.seed, "settings": split.settings},
-        metrics=metrics or {},
         licence=LICENCE,
-        trained_on=_hashes_of(split.train, facts),
+        trained_on=_hashes_of(split.train, collection),
     )
-    return save_model(
+    model = make_model(
         manifest,
         to_onnx(network, (1, config.height_px, config.width_px)),
         to_onnx(localiser, (1, SIDE_PX, SIDE_PX)) if localiser else None,
-        out,
     )
+    reports = score_model(Network(model), split, collection, Cache(None, model.id), progress)
+    scored = replace(manifest, metrics=_metrics_of(reports))
+    return save_model(scored, model.embedder, model.localiser, out)
+
+
+def _metrics_of(reports: Sequence[Report]) -> dict[str, Any]:
+    """The model's own scores by protocol: value and 95 % interval."""
+    return {
+        report.protocol: report.summary()["metrics"]
+        for report in reports
+        if report.system == "flukeprint"
+    }
 
 
 def _facts_and_result(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -119,22 +134,25 @@ def _facts_and_result(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]
     return facts, result
 
 
-def _hashes_of(names: Sequence[str], facts: dict[str, Any]) -> tuple[str, ...]:
-    """The first digits of the hashes of the photos that the run learned from."""
-    collection = read_collection(Path(facts["data"]))
-    missing = [name for name in names if name not in collection.hashes]
-    if missing or fingerprint(collection.table) != facts["fingerprint"]:
-        what = f"{missing[0]} cannot be read any more" if missing else "its labels have changed"
+def _collection_of(facts: dict[str, Any], progress: Progress) -> Collection:
+    """The labelled photos that the run learned from."""
+    collection = read_collection(Path(facts["data"]), progress)
+    if fingerprint(collection.table) != facts["fingerprint"]:
         raise FlukeprintError(
-            f"{facts['data']}: not as it was when the run learned from it: {what}"
+            f"{facts['data']}: not as it was when the run learned from it: its labels have changed"
+        )
+    return collection
+
+
+def _hashes_of(names: Sequence[str], collection: Collection) -> tuple[str, ...]:
+    """The first digits of the hashes of the photos that the run learned from."""
+    missing = [name for name in names if name not in collection.hashes]
+    if missing:
+        raise FlukeprintError(
+            f"{collection.table.source}: not as it was when the run learned from it: "
+            f"{missing[0]} cannot be read any more"
         )
     return tuple(sorted({collection.hashes[name][:HASH_DIGITS] for name in names}))
-
-
-def with_metrics(model: Model, metrics: dict[str, Any], out: Path) -> Model:
-    """The same model with its measured scores in the manifest: another file, another id."""
-    manifest = replace(model.manifest, metrics=metrics)
-    return save_model(manifest, model.embedder, model.localiser, out)
 
 
 def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
