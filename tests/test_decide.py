@@ -16,7 +16,11 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.rank import Likeness
 
 PLAIN = Calibration(
-    likeness_gain=10.0, known_log_odds=-2.0, familiarity=0.0, unidentified_log_odds=-3.0
+    likeness_gain=10.0,
+    background_gain=0.0,
+    known_log_odds=-2.0,
+    unidentified_log_odds=-3.0,
+    usual_background=0.0,
 )
 
 
@@ -29,13 +33,20 @@ def likeness(whales: list[list[float]], new: list[float] | None = None) -> Liken
 
 
 def test_the_rule_by_hand() -> None:
-    calibration = Calibration(2.0, 1.0, 1.0, -1.0)
-    beliefs = believe(likeness([[0.5, 0.25]], [0.75]), np.array([3, 1]), calibration)
-    first, second = 3 / 4 * math.exp(1 + 1.0), 1 / 4 * math.exp(1 + 0.5)
-    new = 1 + math.exp(-1 + 1.5)
+    calibration = Calibration(2.0, 4.0, 1.0, -1.0, 9.0)
+    beliefs = believe(likeness([[0.5, 0.25]], [0.75]), calibration)  # background 0.25
+    first, second = math.exp(1 + 1.0 - 1.0), math.exp(1 + 0.5 - 1.0)
+    new = 1 + math.exp(-1 + 1.5 - 1.0)
     total = first + second + new
     assert beliefs.whales.tolist() == [pytest.approx([first / total, second / total])]
     assert beliefs.new.tolist() == [pytest.approx(new / total)]
+
+
+def test_one_whale_has_the_usual_background() -> None:
+    calibration = Calibration(2.0, 4.0, 1.0, -1.0, 0.25)
+    weight = math.exp(1 + 1.0 - 1.0)
+    beliefs = believe(likeness([[0.5]]), calibration)
+    assert beliefs.new.tolist() == [pytest.approx(1 / (1 + weight))]
 
 
 LIKE = st.floats(-1.0, 1.0, width=32)
@@ -53,13 +64,12 @@ def test_probabilities_sum_to_one(
     new: float,
     gain: float,
     odds: float,
-    familiarity: float,
+    background_gain: float,
 ) -> None:
-    rows, count = whales.shape
+    rows = len(whales)
     beliefs = believe(
         Likeness(whales, np.full(rows, new, dtype=np.float32)),
-        np.arange(1, count + 1),
-        Calibration(gain, odds, familiarity, odds),
+        Calibration(gain, background_gain, odds, odds, 0.1),
     )
     assert np.allclose(beliefs.whales.sum(axis=1) + beliefs.new, 1.0)
     assert (beliefs.whales >= 0).all()
@@ -67,44 +77,44 @@ def test_probabilities_sum_to_one(
 
 
 def test_without_whales_everything_is_new() -> None:
-    beliefs = believe(likeness([[], []]), np.zeros(0, dtype=np.int64), PLAIN)
+    beliefs = believe(likeness([[], []]), PLAIN)
     assert beliefs.new.tolist() == [1.0, 1.0]
 
 
 def test_being_like_an_unidentified_photo_speaks_for_new() -> None:
-    few, many = (believe(likeness([[0.5]], [t]), np.array([1]), PLAIN).new[0] for t in (0.1, 0.9))
-    none = believe(likeness([[0.5]]), np.array([1]), PLAIN).new[0]
+    few, many = (believe(likeness([[0.5]], [t]), PLAIN).new[0] for t in (0.1, 0.9))
+    none = believe(likeness([[0.5]]), PLAIN).new[0]
     assert none < few < many
 
 
 @given(LIKE, LIKE, LIKE)
 def test_more_like_is_more_probable(other: float, one: float, two: float) -> None:
     low, high = (
-        believe(likeness([[like, other]]), np.array([1, 1]), PLAIN).whales[0, 0]
-        for like in sorted((one, two))
+        believe(likeness([[like, other]]), PLAIN).whales[0, 0] for like in sorted((one, two))
     )
     assert low <= high
 
 
-@pytest.mark.parametrize("familiarity", [0.0, 0.7])
-def test_the_share_of_new_believed_beforehand_does_not_depend_on_the_catalogues_size(
-    familiarity: float,
-) -> None:
-    calibration = replace(PLAIN, familiarity=familiarity)
-    shares = [
-        believe(likeness([[0.0] * count]), np.arange(1, count + 1), calibration).new[0]
-        for count in (1, 40, 4_000)
-    ]
-    assert shares == pytest.approx([1 / (1 + math.exp(-2.0))] * 3)
+@given(st.floats(-0.5, 0.5, width=32))
+def test_where_everybody_is_more_alike_a_match_has_to_be_more_so(more: float) -> None:
+    calibration = replace(PLAIN, background_gain=10.0)  # as much as likeness_gain
+    plain = believe(likeness([[0.5, 0.25, 0.125]], [0.25]), calibration)
+    lifted = believe(
+        likeness([[0.5 + more, 0.25 + more, 0.125 + more]], [0.25 + more]), calibration
+    )
+    assert lifted.whales == pytest.approx(plain.whales, abs=1e-4)
 
 
-def test_a_familiar_whale_is_likelier_at_the_same_likeness() -> None:
-    beliefs = believe(likeness([[0.5, 0.5]]), np.array([1, 9]), replace(PLAIN, familiarity=0.5))
-    assert beliefs.whales[0, 1] / beliefs.whales[0, 0] == pytest.approx(3.0)
+def test_strangers_more_alike_speak_for_new() -> None:
+    calibration = replace(PLAIN, background_gain=8.0)
+    lonely, crowded = (
+        believe(likeness([[0.6, *[other] * 5]]), calibration) for other in (0.1, 0.3)
+    )
+    assert crowded.new[0] > lonely.new[0]
 
 
 def test_no_gain_and_nothing_unidentified_is_still_a_number() -> None:
-    beliefs = believe(likeness([[0.5]]), np.array([1]), replace(PLAIN, likeness_gain=0.0))
+    beliefs = believe(likeness([[0.5]]), replace(PLAIN, likeness_gain=0.0))
     assert np.isfinite(beliefs.new).all()
 
 

@@ -21,7 +21,7 @@ from flukeprint.records import NEW_WHALE, Box, Candidate, Identification
 
 SMALL = Drawing(whales=2, photos=1, strangers=1, queries=1, seed=5)
 CALIBRATION = {
-    "likeness_gain": 10.0, "known_log_odds": 0.0, "familiarity": 0.0,
+    "likeness_gain": 10.0, "known_log_odds": 0.0, "background_gain": 0.0, "usual_background": 0.0,
     "unidentified_log_odds": 0.0,
 }  # fmt: skip
 MANIFEST = Manifest("embedding", 8, 16, 0.0, 8, 128, "", CALIBRATION)

@@ -40,7 +40,7 @@ VECTORS = {
 }  # fmt: skip
 MODEL = Model("m" * 64, replace(TINY, embedding_size=5), b"", None)
 # Whales outweigh new where their cosine is over 0.3 + ln(3)/20; no photo count, no new photo.
-CALIBRATION = Calibration(20.0, -6.0, 0.0, -30.0)
+CALIBRATION = Calibration(20.0, 0.0, -6.0, -30.0, 0.0)
 
 
 def embedded(model_id: str = MODEL.id) -> EmbeddedTable:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeprint.rank import best_photos, compare, index_gallery
+from flukeprint.rank import Likeness, best_photos, compare, index_gallery
 from flukeprint.records import NEW_WHALE
 
 # Four queries against five gallery photos; queries are unit axes, so a photo's coordinates are
@@ -23,24 +23,46 @@ PHOTOS = ["1", "2", "3", "4", "5"]
 QUERIES = np.eye(4, dtype=np.float32)
 
 
-def test_a_whale_is_as_like_as_its_best_photo() -> None:
+def halfway(best: float, columns: list[int], row: int) -> float:
+    """The rule by hand: between the best photo and the photos' mean direction."""
+    total = SIMILAR[:, columns].sum(axis=1)
+    return float((best + total[row] / np.sqrt((total**2).sum())) / 2)
+
+
+def test_likeness_is_halfway_between_best_photo_and_mean_direction() -> None:
     gallery = index_gallery(SIMILAR.T, LABELS, PHOTOS)
     likeness = compare(QUERIES, gallery)
     assert gallery.individuals == ("w_a", "w_b")
     best = [[0.2, 0.9], [0.7, 0.2], [0.0, 0.0], [-0.2, -0.3]]
-    assert likeness.whales.tolist() == np.array(best, dtype=np.float32).tolist()
+    for row, (a, b) in enumerate(best):
+        wanted = [halfway(a, [1, 3], row), halfway(b, [0, 2], row)]
+        assert likeness.whales[row] == pytest.approx(wanted, abs=1e-6)
     assert likeness.new.tolist() == SIMILAR[:, 4].tolist()
 
 
-def test_photos_are_counted_and_new_whale_is_no_candidate() -> None:
-    gallery = index_gallery(SIMILAR.T, LABELS, PHOTOS)
-    assert NEW_WHALE not in gallery.individuals
-    assert gallery.photos_per_whale.tolist() == [2, 2]
+def test_one_photo_is_its_own_direction() -> None:
+    unit = np.eye(4, dtype=np.float32)
+    gallery = index_gallery(unit[:2], ["w_a", "w_b"], ["1", "2"])
+    assert compare(unit, gallery).whales.tolist() == [[1, 0], [0, 1], [0, 0], [0, 0]]
+
+
+def test_new_whale_is_no_candidate() -> None:
+    assert NEW_WHALE not in index_gallery(SIMILAR.T, LABELS, PHOTOS).individuals
+
+
+def test_the_background_is_the_mean_of_the_second_to_sixth() -> None:
+    whales = np.array([[0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.6, 0.0]], dtype=np.float32)
+    none = np.full(1, -np.inf, dtype=np.float32)
+    assert Likeness(whales, none).background() == pytest.approx([0.4])  # 0.6 0.5 0.4 0.3 0.2
+    assert Likeness(whales[:, :3], none).background() == pytest.approx([0.3])  # 0.5 0.1
+    assert np.isnan(Likeness(whales[:, :1], none).background()).all()
+    assert np.isnan(Likeness(whales[:, :0], none).background()).all()
 
 
 def test_a_photo_with_two_labels_counts_for_both() -> None:
     gallery = index_gallery(SIMILAR.T[[0, 0]], ["w_b", "w_a"], ["1", "1"])
-    assert compare(QUERIES[:1], gallery).whales.tolist() == [[SIMILAR[0, 0]] * 2]
+    (alike,) = compare(QUERIES[:1], gallery).whales
+    assert alike[0] == alike[1]
     assert (
         best_photos(QUERIES[0], gallery, 0, 3) == best_photos(QUERIES[0], gallery, 1, 3) == ("1",)
     )
@@ -73,4 +95,8 @@ def test_likeness_agrees_with_looking_at_each_photo(labels: list[str]) -> None:
     for row, query in enumerate(QUERIES):
         for column, whale in enumerate(gallery.individuals):
             own = [v @ query for v, label in zip(vectors, labels, strict=True) if label == whale]
-            assert likeness.whales[row, column] == max(own)
+            mean = np.sum(
+                [v for v, label in zip(vectors, labels, strict=True) if label == whale], axis=0
+            )
+            wanted = (max(own) + mean @ query / np.linalg.norm(mean)) / 2
+            assert likeness.whales[row, column] == pytest.approx(wanted, abs=1e-5)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
+from flukeprint.lottery import bundle
 from flukeprint.records import NEW_WHALE, Split, Table
 from flukeprint.splits import (
     PROTOCOLS,
-    bundle,
     check_leaks,
     make_splits,
     other_catalogue_of,

@@ -30,7 +30,7 @@ SMALL = (
     ("7.jpg", "w_c", 7),
 )
 
-CALIBRATION = Calibration(20.0, -12.0, 0.0, -14.0)
+CALIBRATION = Calibration(20.0, 0.0, -12.0, -14.0, 0.0)
 TINY = Manifest(
     kind="embedding",
     height_px=32,

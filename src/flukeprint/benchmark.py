@@ -11,6 +11,7 @@ from typing import Any
 
 from flukeprint.cache import Cache
 from flukeprint.collection import Collection, read_collection
+from flukeprint.decide import Calibration
 from flukeprint.embed import embed_photos
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import (
@@ -53,27 +54,27 @@ def evaluate_target(
     split = read_split(split_path) if split_path else own_split(model, collection)
     check_leaks(split, collection.table, collection.twin_group)
     network = Network(model, device=device)
-    reports = score_model(network, split, collection, Cache(cache, model.id), progress)
+    embedded = embed_collection(collection, network, Cache(cache, model.id), progress)
+    reports = score_protocols(model, split, collection, embedded)
     if out:
         write_reports(reports, model, out)
     return reports
 
 
-def score_model(
-    network: Network,
+def score_protocols(
+    model: Model,
     split: Split,
     collection: Collection,
-    cache: Cache,
-    progress: Progress = no_progress,
+    embedded: EmbeddedTable,
+    calibration: Calibration | None = None,
 ) -> list[Report]:
     """Score a model on a split, and beside it on the other catalogue among the whales held out.
 
     The first report of each protocol is the model's, those of no learning follow.
     """
-    embedded = embed_collection(collection, network, cache, progress)
     reports = []
     for part in _protocols(split, collection):
-        reports.append(evaluate_split(network.model, part, embedded))
+        reports.append(evaluate_split(model, part, embedded, calibration))
         reports += evaluate_without_learning(part, collection.table, collection.twin_group)
     return reports
 

@@ -1,17 +1,16 @@
 """From likeness to probabilities: which whale, or a new one. Pure functions on arrays.
 
-Bayes' rule with three beliefs fitted on queries that were never trained on: how fast a whale's
-odds rise with likeness, how often a query's whale is in the gallery at all, and how much more
-often a whale with many photos is met again. For W whales with n photos each, likeness s, and
-likeness t to the best photo of an unidentified whale::
+Bayes' rule with beliefs fitted on queries that were never trained on. For whales of likeness s, a
+best photo of an unidentified whale of likeness t, and a background r (how alike the query is to
+whales that it is not)::
 
-    prior(whale k)  = n_k ** familiarity / sum_j n_j ** familiarity
-    weight(whale k) = prior(whale k) * exp(known_log_odds + likeness_gain * s_k)
-    weight(new)     = 1 + exp(unidentified_log_odds + likeness_gain * t)
+    weight(whale k) = exp(known_log_odds + likeness_gain * s_k - background_gain * r)
+    weight(new)     = 1 + exp(unidentified_log_odds + likeness_gain * t - background_gain * r)
     probability     = weight / sum of all weights
 
-The prior makes the share of new whales that is believed beforehand the same for a catalogue
-of forty whales as for one of four thousand.
+The background is what lets one fit serve catalogues of forty whales and of four thousand, and of
+another ocean: among more whales, or among whales that the network tells apart less well, strangers
+are more alike, and a match has to stand out from them.
 """
 
 from __future__ import annotations
@@ -27,12 +26,16 @@ from flukeprint.rank import Likeness
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The fitted beliefs; all are natural logarithms of odds, or exponents."""
+    """The fitted beliefs: gains per unit of likeness, natural logarithms of odds.
+
+    ``usual_background`` stands in where a catalogue has no second whale to tell.
+    """
 
     likeness_gain: float
+    background_gain: float
     known_log_odds: float
-    familiarity: float
     unidentified_log_odds: float
+    usual_background: float
 
     def to_dict(self) -> dict[str, float]:
         """As a model's manifest keeps it."""
@@ -62,17 +65,15 @@ class Beliefs:
     new: NDArray[np.float64]
 
 
-def believe(
-    likeness: Likeness, photos_per_whale: NDArray[np.int64], calibration: Calibration
-) -> Beliefs:
+def believe(likeness: Likeness, calibration: Calibration) -> Beliefs:
     """Probabilities from likeness, by the rule at the head of this module."""
     gain = calibration.likeness_gain
-    prior = calibration.familiarity * np.log(np.maximum(photos_per_whale, 1))
-    if len(prior):
-        prior = prior - _log_sum(prior[None])[0]
-    whales = calibration.known_log_odds + _times(gain, likeness.whales) + prior
-    new = np.logaddexp(0.0, calibration.unidentified_log_odds + _times(gain, likeness.new))
-    logits = np.column_stack([whales, new])
+    background = likeness.background()
+    background = np.where(np.isnan(background), calibration.usual_background, background)
+    against = calibration.background_gain * background
+    whales = calibration.known_log_odds + _times(gain, likeness.whales) - against[:, None]
+    unidentified = calibration.unidentified_log_odds + _times(gain, likeness.new) - against
+    logits = np.column_stack([whales, np.logaddexp(0.0, unidentified)])
     shares = np.exp(logits - _log_sum(logits)[:, None])
     return Beliefs(shares[:, :-1], shares[:, -1])
 

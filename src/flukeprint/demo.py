@@ -33,7 +33,7 @@ class Drawing:
     """How much the demo draws; see :func:`flukeprint.drawn.write_catalogue`."""
 
     whales: int = 40
-    photos: int = 2
+    photos: int = 3
     strangers: int = 10
     queries: int = 1
     seed: int = 2019

@@ -141,7 +141,7 @@ def evaluate_split(
     vectors = embedded.embeddings.vectors[[embedded.row_of[name] for name in asked.names]]
     likeness = likeness_of(vectors, index, model.manifest)
     chosen = calibration or Calibration.from_dict(model.manifest.calibration)
-    beliefs = believe(likeness, index.photos_per_whale, chosen)
+    beliefs = believe(likeness, chosen)
     labels = (*index.individuals, NEW_WHALE)
     answers = [[labels[code] for code in row] for row in order(beliefs, ANSWERS + 1)]
     return score("flukeprint", split, asked, index, answers, beliefs.new)

@@ -70,7 +70,9 @@ def _softmax_index(table: Table, manifest: Manifest) -> GalleryIndex:
     number = {name: place for place, name in enumerate(individuals)}
     renumber = np.array([number[name] for name in index.individuals], dtype=np.int64)
     whale_of = np.where(index.whale_of >= 0, renumber[index.whale_of] if len(renumber) else -1, -1)
-    return GalleryIndex(index.vectors, whale_of, individuals, index.photos)
+    return GalleryIndex(
+        index.vectors, whale_of, individuals, index.photos, np.zeros((len(individuals), 1), "f4")
+    )
 
 
 def likeness_of(vectors: NDArray[np.float32], index: GalleryIndex, manifest: Manifest) -> Likeness:
@@ -121,7 +123,7 @@ def identify(
     for start in range(0, len(vectors), BLOCK):
         block = vectors[start : start + BLOCK]
         likeness = likeness_of(block, gallery.index, manifest)
-        beliefs = believe(likeness, gallery.index.photos_per_whale, calibration)
+        beliefs = believe(likeness, calibration)
         for row, place in enumerate(done.places[start : start + BLOCK]):
             answers[place] = _answer(
                 str(photos[place]), block[row], beliefs, row, gallery.index, top

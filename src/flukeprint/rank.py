@@ -9,25 +9,23 @@ from numpy.typing import NDArray
 
 from flukeprint.records import NEW_WHALE
 
+BACKGROUND = 5  # whales that tell how alike strangers are here
+
 
 @dataclass(frozen=True, slots=True)
 class GalleryIndex:
     """A gallery ready to be compared with: one row per photo and label.
 
     ``vectors`` (N, D) float32; ``whale_of`` (N,) int64 indexes ``individuals``, -1 for photos
-    labelled ``new_whale``; ``photos`` names the N photos.
+    labelled ``new_whale``; ``photos`` names the N photos. ``directions`` (W, D) float32 holds the
+    unit vector that each whale's photos point to on average.
     """
 
     vectors: NDArray[np.float32]
     whale_of: NDArray[np.int64]
     individuals: tuple[str, ...]
     photos: tuple[str, ...]
-
-    @property
-    def photos_per_whale(self) -> NDArray[np.int64]:
-        """(W,) int64."""
-        known = self.whale_of[self.whale_of >= 0]
-        return np.bincount(known, minlength=len(self.individuals)).astype(np.int64)
+    directions: NDArray[np.float32]
 
 
 def index_gallery(
@@ -38,14 +36,29 @@ def index_gallery(
     number = {individual: row for row, individual in enumerate(individuals)}
     whale_of = np.array([number.get(label, -1) for label in labels], dtype=np.int64)
     order = np.argsort(whale_of, kind="stable")
+    vectors, whale_of = vectors[order], whale_of[order]
     return GalleryIndex(
-        vectors[order], whale_of[order], individuals, tuple(photos[row] for row in order)
+        vectors,
+        whale_of,
+        individuals,
+        tuple(photos[row] for row in order),
+        _directions(vectors, whale_of, len(individuals)),
     )
+
+
+def _directions(
+    vectors: NDArray[np.float32], whale_of: NDArray[np.int64], count: int
+) -> NDArray[np.float32]:
+    sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
+    known = whale_of >= 0
+    np.add.at(sums, whale_of[known], vectors[known])
+    lengths: NDArray[np.float32] = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How alike Q queries are to W whales, by the best photo of each.
+    """How alike Q queries are to W whales.
 
     ``whales`` (Q, W) float32 cosines (or a softmax model's logits); ``new`` (Q,) float32 is the
     likeness to the best photo labelled ``new_whale``, -inf without any.
@@ -54,16 +67,37 @@ class Likeness:
     whales: NDArray[np.float32]
     new: NDArray[np.float32]
 
+    def background(self) -> NDArray[np.float64]:
+        """How alike each query is to whales that it is not: (Q,), nan where fewer than two are.
+
+        The mean of the second to sixth most alike: at most one whale is the right one, and that
+        is most often the first.
+        """
+        if self.whales.shape[1] < 2:
+            return np.full(len(self.whales), np.nan)
+        most = -np.partition(-self.whales, min(BACKGROUND, self.whales.shape[1] - 1), axis=1)
+        ranked = -np.sort(-most[:, : BACKGROUND + 1], axis=1)
+        others = ranked[:, 1:].astype(np.float64)
+        there = np.isfinite(others)  # a softmax model's whale that it was never taught is not
+        total = np.where(there, others, 0.0).sum(axis=1)
+        count = there.sum(axis=1)
+        return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+
 
 def compare(queries: NDArray[np.float32], gallery: GalleryIndex) -> Likeness:
-    """Compare (Q, D) unit vectors with a gallery; exact."""
+    """Compare (Q, D) unit vectors with a gallery; exact.
+
+    A whale's likeness is halfway between that of its best photo and that of its photos' mean
+    direction: one lucky photo counts for less than several that agree.
+    """
     similar = queries @ gallery.vectors.T
     first = int(np.searchsorted(gallery.whale_of, 0))
     new = similar[:, :first].max(axis=1, initial=-np.inf)
     if not gallery.individuals:
         return Likeness(np.empty((len(queries), 0), dtype=np.float32), new)
     starts = np.searchsorted(gallery.whale_of, np.arange(len(gallery.individuals)))
-    return Likeness(np.maximum.reduceat(similar, starts, axis=1), new)
+    best = np.maximum.reduceat(similar, starts, axis=1)
+    return Likeness((best + queries @ gallery.directions.T) / 2, new)
 
 
 def best_photos(

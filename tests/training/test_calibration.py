@@ -10,12 +10,16 @@ pytest.importorskip("torch", reason="training needs torch")
 
 from flukeprint.decide import Calibration, believe
 from flukeprint.rank import Likeness
-from flukeprint.training.calibration import _START, fit_calibration
+from flukeprint.training.calibration import Case, fit_calibration, smaller_catalogues
 
 TRUE = Calibration(
-    likeness_gain=14.0, known_log_odds=-5.0, familiarity=0.5, unidentified_log_odds=-9.0
+    likeness_gain=14.0,
+    background_gain=6.0,
+    known_log_odds=-4.0,
+    unidentified_log_odds=-7.0,
+    usual_background=0.3,
 )
-PHOTOS = np.array([1, 1, 2, 3, 5, 8, 13, 2, 1, 4] * 3, dtype=np.int64)
+WHALES = 30
 
 
 def _asked(
@@ -23,22 +27,22 @@ def _asked(
 ) -> tuple[Likeness, NDArray[np.int64]]:
     """Queries drawn from the model itself: any likeness, and an answer by its probabilities."""
     rng = np.random.default_rng(seed)
-    whales = rng.normal(0.2, 0.25, (count, len(PHOTOS))).clip(-1, 1).astype(np.float32)
+    whales = rng.normal(0.2, 0.25, (count, WHALES)).clip(-1, 1).astype(np.float32)
     new = rng.normal(0.3, 0.3, count).clip(-1, 1).astype(np.float32)
     likeness = Likeness(whales, new if unidentified else np.full(count, -np.inf, np.float32))
-    beliefs = believe(likeness, PHOTOS, TRUE)
+    beliefs = believe(likeness, TRUE)
     ends = np.cumsum(np.column_stack([beliefs.whales, beliefs.new]), axis=1)
     answer = (rng.random(count)[:, None] > ends).sum(axis=1)
-    return likeness, np.where(answer >= len(PHOTOS), -1, answer).astype(np.int64)
+    return likeness, np.where(answer >= WHALES, -1, answer).astype(np.int64)
 
 
 @pytest.mark.parametrize("unidentified", [True, False])
 def test_the_fit_finds_what_drew_the_answers(unidentified: bool) -> None:
     likeness, truth = _asked(6_000, 0, unidentified=unidentified)
-    fit = fit_calibration(likeness, PHOTOS, truth)
+    fit = fit_calibration([Case(likeness, truth)])
     assert fit.likeness_gain == pytest.approx(TRUE.likeness_gain, rel=0.06)
     assert fit.known_log_odds == pytest.approx(TRUE.known_log_odds, abs=0.4)
-    assert fit.familiarity == pytest.approx(TRUE.familiarity, abs=0.1)
+    assert fit.background_gain == pytest.approx(TRUE.background_gain, abs=1.5)
     if unidentified:
         assert fit.unidentified_log_odds == pytest.approx(TRUE.unidentified_log_odds, abs=0.8)
 
@@ -46,9 +50,9 @@ def test_the_fit_finds_what_drew_the_answers(unidentified: bool) -> None:
 @pytest.mark.parametrize("unidentified", [True, False])
 def test_probabilities_come_true_on_fresh_queries(unidentified: bool) -> None:
     likeness, truth = _asked(400, 1, unidentified=unidentified)
-    fit = fit_calibration(likeness, PHOTOS, truth)
+    fit = fit_calibration([Case(likeness, truth)])
     likeness, truth = _asked(4_000, 2, unidentified=unidentified)
-    beliefs = believe(likeness, PHOTOS, fit)
+    beliefs = believe(likeness, fit)
     best = beliefs.whales.argmax(axis=1)
     for claimed, came_true in (
         (beliefs.whales.max(axis=1), best == truth),
@@ -62,7 +66,7 @@ def test_probabilities_come_true_on_fresh_queries(unidentified: bool) -> None:
 @pytest.mark.parametrize("unidentified", [True, False])
 def test_a_few_queries_do_not_blow_up(truth: list[int], unidentified: bool) -> None:
     likeness, _ = _asked(len(truth), 3, unidentified=unidentified)
-    fit = fit_calibration(likeness, PHOTOS, np.array(truth, dtype=np.int64))
+    fit = fit_calibration([Case(likeness, np.array(truth, dtype=np.int64))])
     values = np.array(list(asdict(fit).values()))
     assert np.isfinite(values).all()
     assert np.abs(values).max() < 60
@@ -71,18 +75,35 @@ def test_a_few_queries_do_not_blow_up(truth: list[int], unidentified: bool) -> N
 
 def test_without_queries_it_is_the_plain_values() -> None:
     empty = Likeness(np.empty((0, 4), np.float32), np.empty(0, np.float32))
-    fit = fit_calibration(empty, np.ones(4, np.int64), np.empty(0, np.int64))
-    assert tuple(asdict(fit).values()) == _START
+    fit = fit_calibration([Case(empty, np.empty(0, np.int64))])
+    assert fit == fit_calibration([])
 
 
 def test_a_perfect_separation_stays_finite() -> None:
     likeness = Likeness(np.eye(6, dtype=np.float32), np.zeros(6, np.float32))
-    fit = fit_calibration(likeness, np.ones(6, np.int64), np.arange(6))
+    fit = fit_calibration([Case(likeness, np.arange(6))])
     assert 5 < fit.likeness_gain < 200
-    beliefs = believe(likeness, np.ones(6, np.int64), fit)
+    beliefs = believe(likeness, fit)
     assert (beliefs.whales.argmax(axis=1) == np.arange(6)).all()
 
 
 def test_the_fit_is_the_same_each_time() -> None:
     likeness, truth = _asked(300, 5)
-    assert fit_calibration(likeness, PHOTOS, truth) == fit_calibration(likeness, PHOTOS, truth)
+    assert fit_calibration([Case(likeness, truth)]) == fit_calibration([Case(likeness, truth)])
+
+
+def test_smaller_catalogues_ask_the_same_of_fewer_whales() -> None:
+    likeness, truth = _asked(500, 6)
+    cases = smaller_catalogues(likeness, truth, {6: 3, 12: 1, WHALES: 5})
+    assert [case.likeness.whales.shape[1] for case in cases] == [6, 6, 6, 12]
+    assert sum(case.weight for case in cases) == pytest.approx(1.0)
+    for case in cases:
+        for row, column in enumerate(case.truth):
+            # Each query is one of the whole catalogue's, by its likeness to unidentified photos.
+            (whole,) = np.flatnonzero(likeness.new == case.likeness.new[row])[:1]
+            if column >= 0:
+                same = likeness.whales[whole, truth[whole]]
+                assert case.likeness.whales[row, column] == same
+        known = int((case.truth >= 0).sum())
+        new = len(case.truth) - known
+        assert new == min(round(known * 0.328 / 0.672), new)

@@ -11,7 +11,6 @@ pytest.importorskip("torch", reason="training needs torch")
 import torch
 from torch import Tensor, nn
 
-from flukeprint.decide import Calibration
 from flukeprint.records import NEW_WHALE
 from flukeprint.training.device import Device
 from flukeprint.training.networks import Embedder
@@ -106,7 +105,6 @@ def test_unidentified_gallery_photos_are_no_candidates() -> None:
 def test_lopsided_queries_do_not_crash(queries: list[tuple[int, str]], unidentified: bool) -> None:
     found = _scores(GALLERY | ({170: NEW_WHALE} if unidentified else {}), queries)
     assert 0.0 <= found.map5 <= 1.0
-    assert Calibration.from_dict(found.calibration.to_dict()) == found.calibration
     assert math.isnan(found.auroc_known)  # known against new needs both
 
 

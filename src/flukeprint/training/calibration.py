@@ -2,48 +2,129 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from flukeprint.decide import Calibration
 from flukeprint.rank import Likeness
+from flukeprint.splits import COMPETITION_NEW_SHARE
 
 # A weak pull towards plain values keeps a handful of queries from giving wild certainty.
-_START = (12.0, -4.0, 0.0, -8.0)
-_SPREAD = (20.0, 20.0, 1.0, 10.0)
+_START = (12.0, 4.0, -4.0, -8.0)
+_SPREAD = (20.0, 10.0, 20.0, 10.0)
+_PLAIN_BACKGROUND = 0.3
+SIZES = {40: 12, 160: 6, 640: 3, 2_560: 2}
+"""How many smaller catalogues of so many whales are drawn from a large one."""
 
 
-def fit_calibration(
-    likeness: Likeness, photos_per_whale: NDArray[np.int64], truth: NDArray[np.int64]
-) -> Calibration:
-    """Fit to Q queries: ``truth`` (Q,) is the true whale's column, -1 where the whale is new.
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Q queries put to one catalogue of W whales.
 
-    Without any query it is the plain values that a few queries are pulled to.
+    ``truth`` (Q,) int64 is the true whale's column, -1 where the whale is new; ``weight`` is how
+    much the case counts beside the others.
     """
-    if not len(truth):
-        return Calibration(*_START)
-    whales = torch.from_numpy(likeness.whales.astype(np.float64))
-    unidentified = torch.from_numpy(likeness.new.astype(np.float64))
-    # Likeness is -inf where the gallery has no unidentified whale. Its gradient would be 0 * inf.
-    none = torch.isneginf(unidentified)
-    unidentified = unidentified.masked_fill(none, 0.0)
-    log_photos = torch.from_numpy(np.log(np.maximum(photos_per_whale, 1)))
-    target = torch.from_numpy(np.where(truth < 0, whales.shape[1], truth))
+
+    likeness: Likeness
+    truth: NDArray[np.int64]
+    weight: float = 1.0
+
+
+def fit_calibration(cases: Sequence[Case]) -> Calibration:
+    """Fit to the cases' queries; without any, the plain values that a few are pulled to."""
+    cases = [case for case in cases if len(case.truth)]
+    if not cases:
+        return _calibration(list(_START), _PLAIN_BACKGROUND)
+    backgrounds = [case.likeness.background() for case in cases]
+    means = [float(part.mean()) for part in backgrounds if not np.isnan(part).any()]
+    usual = min(means, default=_PLAIN_BACKGROUND)
+    parts = [
+        (*_tensors(case, np.nan_to_num(background, nan=usual)), case.weight)
+        for case, background in zip(cases, backgrounds, strict=True)
+    ]
+    heft = sum(case.weight for case in cases)
+    pull = heft / (2 * sum(len(case.truth) for case in cases))
     start, spread = torch.tensor(_START).double(), torch.tensor(_SPREAD).double()
     beliefs = torch.zeros(4, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([beliefs], max_iter=200, line_search_fn="strong_wolfe")
 
-    def loss() -> torch.Tensor:
+    def loss() -> Tensor:
         optimiser.zero_grad()
-        gain, known, familiarity, odd = start + beliefs * spread
-        prior = torch.log_softmax(familiarity * log_photos, dim=0)
-        new = torch.nn.functional.softplus(odd + gain * unidentified).masked_fill(none, 0.0)
-        logits = torch.cat([known + gain * whales + prior, new[:, None]], dim=1)
-        total = torch.nn.functional.cross_entropy(logits, target)
-        total = total + beliefs.square().sum() / (2 * len(target))
+        values = start + beliefs * spread
+        total = pull * beliefs.square().sum()
+        for whales, unidentified, background, target, weight in parts:
+            total = total + weight * _surprise(values, whales, unidentified, background, target)
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return Calibration(*(float(value) for value in (start + beliefs * spread).detach()))
+    return _calibration((start + beliefs * spread).detach().tolist(), usual)
+
+
+def _calibration(values: Sequence[float], usual_background: float) -> Calibration:
+    gain, background_gain, known, odd = values
+    return Calibration(
+        likeness_gain=gain,
+        background_gain=background_gain,
+        known_log_odds=known,
+        unidentified_log_odds=odd,
+        usual_background=usual_background,
+    )
+
+
+def _tensors(case: Case, background: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    whales = case.likeness.whales.astype(np.float64)
+    return (
+        torch.from_numpy(whales),
+        torch.from_numpy(case.likeness.new.astype(np.float64)),
+        torch.from_numpy(background),
+        torch.from_numpy(np.where(case.truth < 0, whales.shape[1], case.truth)),
+    )
+
+
+def _surprise(
+    values: Tensor, whales: Tensor, unidentified: Tensor, background: Tensor, target: Tensor
+) -> Tensor:
+    """Mean negative log-likelihood of the true answers; see :func:`flukeprint.decide.believe`."""
+    gain, background_gain, known, odd = values
+    # Likeness is -inf where the gallery has no unidentified whale. Its gradient would be 0 * inf.
+    none = torch.isneginf(unidentified)
+    against = background_gain * background
+    strange = odd + gain * unidentified.masked_fill(none, 0.0) - against
+    new = torch.nn.functional.softplus(strange).masked_fill(none, 0.0)
+    logits = torch.cat([known + gain * whales - against[:, None], new[:, None]], dim=1)
+    return torch.nn.functional.cross_entropy(logits, target)
+
+
+def smaller_catalogues(
+    likeness: Likeness, truth: NDArray[np.int64], sizes: dict[int, int], *, seed: int = 0
+) -> list[Case]:
+    """The same queries put to parts of the catalogue, each size counting alike, 1 in all.
+
+    At most half of a part are whales that are asked about; of the queries whose whale is left out
+    as many stay as keep the share of new ones at the competition's.
+    """
+    count = likeness.whales.shape[1]
+    sizes = {size: often for size, often in sizes.items() if size < count}
+    rng = np.random.default_rng(seed)
+    asked = np.unique(truth[truth >= 0])
+    cases = []
+    for size, often in sizes.items():
+        for _ in range(often):
+            some = rng.choice(asked, min(len(asked), size // 2), replace=False)
+            others = np.setdiff1d(np.arange(count), some)
+            whales = np.sort(np.append(some, rng.choice(others, size - len(some), replace=False)))
+            inside = np.isin(truth, whales)
+            new = np.flatnonzero(~inside)
+            share = COMPETITION_NEW_SHARE / (1.0 - COMPETITION_NEW_SHARE)
+            stay = rng.choice(new, min(round(int(inside.sum()) * share), len(new)), replace=False)
+            rows = np.sort(np.append(np.flatnonzero(inside), stay))
+            part = Likeness(likeness.whales[rows][:, whales], likeness.new[rows])
+            column = np.where(inside[rows], np.searchsorted(whales, truth[rows]), -1)
+            cases.append(Case(part, column, 1.0 / (often * len(sizes))))
+    return cases

@@ -27,7 +27,7 @@ class TrainConfig:
     height_px: int = 96
     width_px: int = 96
     # schedule
-    epochs: int = 60
+    epochs: int = 76
     early_share: float = 0.6
     early_height_px: int = 64
     early_width_px: int = 64
@@ -41,18 +41,18 @@ class TrainConfig:
     # loss
     scale: float = 24.0
     margin_rad: float = 0.3
-    margin_warmup_share: float = 0.25
+    margin_warmup_share: float = 0.4
     sub_centres: int = 1
     # data
     mirror_individuals: bool = True
     new_whales_as_individuals: bool = True
     balance_power: float = 0.3
-    drawn_whales: int = 300
+    drawn_whales: int = 240
     drawn_photos: int = 4
     query_share: float = 0.08
     validation_share: float = 0.06
     localise: bool = True
-    localiser_steps: int = 3_000
+    localiser_steps: int = 2_500
     # augmentation of a crop
     rotate_deg: float = 8.0
     zoom: float = 0.12
@@ -63,7 +63,7 @@ class TrainConfig:
     noise: float = 0.06
     erase: float = 0.25
     # validation while training
-    validate_every: int = 5
+    validate_every: int = 10
     patience: int = 0
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import load as from_safetensors
 from torch import Tensor, nn
 
-from flukeprint.benchmark import score_model
+from flukeprint.benchmark import embed_collection, score_protocols
 from flukeprint.cache import Cache
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
@@ -25,6 +25,8 @@ from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.splits import read_split
 from flukeprint.tables import fingerprint
+from flukeprint.training.calibration import fit_calibration
+from flukeprint.training.cases import drawn_cases, real_cases
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.data import SEEN_MARGIN
 from flukeprint.training.localiser import SIDE_PX
@@ -74,7 +76,7 @@ def export(run: Path, out: Path, *, progress: Progress = no_progress) -> Model:
     folder = RunFolder(run)
     facts, result = _facts_and_result(folder)
     config, split = read_config(folder.config, []), read_split(folder.split)
-    network = load_embedder(folder, config)
+    embedder = load_embedder(folder, config)
     localiser = load_localiser(folder)
     collection = _collection_of(facts, progress)
     if config.localise and localiser is None:
@@ -87,7 +89,7 @@ def export(run: Path, out: Path, *, progress: Progress = no_progress) -> Model:
         localiser_px=SIDE_PX,
         embedding_size=config.embedding_size,
         preprocessing=PREPROCESSING,
-        calibration=result["calibration"],
+        calibration=fit_calibration([]).to_dict(),
         training={
             **{name: facts[name] for name in FACTS},
             "validation": {name: result[name] for name in SCORES},
@@ -98,12 +100,18 @@ def export(run: Path, out: Path, *, progress: Progress = no_progress) -> Model:
     )
     model = make_model(
         manifest,
-        to_onnx(network, (1, config.height_px, config.width_px)),
+        to_onnx(embedder, (1, config.height_px, config.width_px)),
         to_onnx(localiser, (1, SIDE_PX, SIDE_PX)) if localiser else None,
     )
-    reports = score_model(Network(model), split, collection, Cache(None, model.id), progress)
-    scored = replace(manifest, metrics=_metrics_of(reports))
-    return save_model(scored, model.embedder, model.localiser, out)
+    network = Network(model)
+    embedded = embed_collection(collection, network, Cache(None, model.id), progress)
+    cases = real_cases(read_split(folder.inner_split), embedded)
+    if config.drawn_whales:
+        cases += drawn_cases(network, progress)
+    calibration = fit_calibration(cases)
+    reports = score_protocols(model, split, collection, embedded, calibration)
+    manifest = replace(manifest, calibration=calibration.to_dict(), metrics=_metrics_of(reports))
+    return save_model(manifest, model.embedder, model.localiser, out)
 
 
 def _metrics_of(reports: Sequence[Report]) -> dict[str, Any]:
@@ -126,7 +134,7 @@ def _facts_and_result(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]
     facts, result = read_json(folder.facts), read_json(folder.result)
     for path, found, needed in (
         (folder.facts, facts, (*FACTS, "data")),
-        (folder.result, result, (*SCORES, "calibration")),
+        (folder.result, result, SCORES),
     ):
         missing = [name for name in needed if name not in found]
         if missing:

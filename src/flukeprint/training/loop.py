@@ -211,7 +211,6 @@ def _validated(trainer: Trainer, validation: Validation, folder: RunFolder) -> d
         trainer.best = {
             "epoch": trainer.epoch,
             **named,
-            "calibration": scores.calibration.to_dict(),
         }
         tensors = {
             k: v.detach().cpu().contiguous() for k, v in trainer.average.state_dict().items()

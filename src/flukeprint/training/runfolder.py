@@ -70,7 +70,7 @@ class RunFolder:
 
     @property
     def result(self) -> Path:
-        """The best epoch's scores and calibration, JSON; there once the run is over."""
+        """The best epoch and its scores, JSON; there once the run is over."""
         return self.path / "result.json"
 
     @contextmanager

@@ -51,7 +51,7 @@ def train(
 ) -> dict[str, Any]:
     """Train on a labelled collection into the folder ``out``; a run that was cut is resumed.
 
-    Returns the best epoch's validation scores and calibration, as ``out/result.json`` holds them.
+    Returns the best epoch's validation scores, as ``out/result.json`` holds them.
 
     Raises:
         FlukeprintError: the data, the config or the folder is not fit for it.

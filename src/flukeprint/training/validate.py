@@ -12,10 +12,10 @@ from torch import Tensor
 
 from flukeprint import metrics
 from flukeprint.decide import Calibration, believe, order
-from flukeprint.rank import GalleryIndex, Likeness, compare, index_gallery
+from flukeprint.rank import Likeness, compare, index_gallery
 from flukeprint.records import NEW_WHALE
 from flukeprint.training.augment import centre_warp
-from flukeprint.training.calibration import fit_calibration
+from flukeprint.training.calibration import Case, fit_calibration
 from flukeprint.training.data import INNER
 from flukeprint.training.device import Device
 from flukeprint.training.networks import Embedder
@@ -38,7 +38,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Validation scores; the calibration is fitted to all its queries.
+    """Validation scores.
 
     ``map5`` is cross-fitted: each half of the whales is scored by a fit to the other half.
     """
@@ -46,7 +46,6 @@ class Scores:
     map5: float
     top1_known: float
     auroc_known: float
-    calibration: Calibration
 
 
 def embed_crops(
@@ -78,25 +77,21 @@ def validate(
     half = _halves(validation.query_labels)
     gains = np.empty(len(truth))
     for side in (0, 1):
-        fit = fit_calibration(
-            _rows(likeness, half != side), index.photos_per_whale, truth[half != side]
-        )
-        gains[half == side] = _gains(_rows(likeness, half == side), index, truth[half == side], fit)
+        here, there = half == side, half != side
+        fit = fit_calibration([Case(_rows(likeness, there), truth[there])])
+        gains[here] = _gains(_rows(likeness, here), truth[here], fit)
     known = truth >= 0
     best = likeness.whales.argmax(axis=1)
     return Scores(
         float(gains.mean()),
         float((best == truth)[known].mean()),
         metrics.auroc(known, likeness.whales.max(axis=1).astype(np.float64)),
-        fit_calibration(likeness, index.photos_per_whale, truth),
     )
 
 
-def _gains(
-    likeness: Likeness, index: GalleryIndex, truth: NDArray[np.int64], fit: Calibration
-) -> NDArray[np.float64]:
-    answers = order(believe(likeness, index.photos_per_whale, fit), 5)
-    wanted = np.where(truth < 0, len(index.individuals), truth)
+def _gains(likeness: Likeness, truth: NDArray[np.int64], fit: Calibration) -> NDArray[np.float64]:
+    answers = order(believe(likeness, fit), 5)
+    wanted = np.where(truth < 0, likeness.whales.shape[1], truth)
     return metrics.reciprocal(metrics.places_of(answers, wanted))
 
 

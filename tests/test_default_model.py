@@ -1,0 +1,51 @@
+"""The model that ships with the package, on whales that anybody can draw."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from flukeprint.demo import DemoResult, run_demo
+from flukeprint.model import DEFAULT_NAME, load_model
+from flukeprint.progress import no_progress
+
+MOST_BYTES = 25_000_000
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
+    """The demo as a user runs it."""
+    return run_demo(tmp_path_factory.mktemp("demo") / "out", None, progress=no_progress)
+
+
+def test_it_is_small_enough_to_ship() -> None:
+    shipped = resources.files("flukeprint") / "weights" / DEFAULT_NAME
+    assert len(shipped.read_bytes()) <= MOST_BYTES
+
+
+def test_the_demo_names_most_known_whales(result: DemoResult) -> None:
+    assert (result.known, result.failures) == (40, 0)
+    assert result.known_right >= 32
+
+
+def test_the_demo_tells_most_strangers_as_new(result: DemoResult) -> None:
+    assert result.strangers == 10
+    assert result.strangers_told >= 7
+
+
+def test_the_sheet_is_one_page_that_needs_nothing_else(result: DemoResult) -> None:
+    page = Path(result.sheet).read_text(encoding="utf-8")
+    assert page.count("<img") >= 50
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_it_carries_its_scores_and_what_it_has_seen() -> None:
+    manifest = load_model().manifest
+    for protocol in ("open-set", "other-catalogue"):
+        score = manifest.metrics[protocol]["map5"]
+        assert score["low"] <= score["value"] <= score["high"]
+    assert manifest.training["fingerprint"]
+    assert len(set(manifest.trained_on)) == len(manifest.trained_on) > 0
