@@ -136,12 +136,17 @@ def _write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
     write_text(path, text.getvalue())
 
 
+def is_unexported_run(target: Path) -> bool:
+    """Whether a target is a training run's folder without a model file in it."""
+    return (target / RUN_FACTS).is_file() and not (target / RUN_MODEL).is_file()
+
+
 def _resolve(target: Path, data: Path | None, model_path: Path | None) -> tuple[Model, Path]:
+    if is_unexported_run(target):
+        raise FlukeprintError(
+            f"{target}: not exported yet; flukeprint export {target} --out {target / RUN_MODEL}"
+        )
     if (target / RUN_FACTS).is_file():
-        if not (target / RUN_MODEL).is_file():
-            raise FlukeprintError(
-                f"{target}: not exported yet; flukeprint export {target} --out {target / RUN_MODEL}"
-            )
         facts = json.loads((target / RUN_FACTS).read_text(encoding="utf-8"))
         return load_model(target / RUN_MODEL), data or Path(facts["data"])
     if target.is_dir() or target.suffix.lower() == ".csv":

@@ -201,11 +201,13 @@ def evaluate(
     a MODEL file (scored on --data). Without --split, the model's own split is used where the
     collection is the one it was trained on.
     """
-    from flukeprint.benchmark import evaluate_target
+    from flukeprint.benchmark import RUN_MODEL, evaluate_target, is_unexported_run
     from flukeprint.console import metrics_table
     from flukeprint.console_progress import progress_bar
 
     with progress_bar() as progress:
+        if is_unexported_run(target):
+            _training("export", "export")(target, target / RUN_MODEL, progress=progress)
         reports = evaluate_target(
             target,
             data=data,

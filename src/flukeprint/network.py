@@ -63,8 +63,8 @@ class Network:
     def cut(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
         """The crop that the embedder sees of one grey photo, (height_px, width_px) uint8."""
         manifest = self.model.manifest
-        margin = manifest.margin if self._localiser else 0.0
-        return crop(pixels, box, manifest.height_px, manifest.width_px, margin=margin)
+        size = manifest.height_px, manifest.width_px
+        return crop(pixels, box, *size, margin=manifest.margin)
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """N crops (see :meth:`cut`) to (N, embedding_size) float32: unit vectors, or logits."""

@@ -81,7 +81,9 @@ class Likeness:
         there = np.isfinite(others)  # a softmax model's whale that it was never taught is not
         total = np.where(there, others, 0.0).sum(axis=1)
         count = there.sum(axis=1)
-        return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+        mean = np.full(len(total), np.nan)
+        np.divide(total, count, out=mean, where=count > 0)
+        return mean
 
 
 def compare(queries: NDArray[np.float32], gallery: GalleryIndex) -> Likeness:

@@ -69,7 +69,7 @@ def unguard(cell: str) -> str:
 
 
 def _read_kaggle(data: Path, listing: Path) -> Table:
-    rows = _csv_rows(listing, ("Image", "Id"))
+    rows = csv_rows(listing, ("Image", "Id"))
     folder = data / "train"
     if not folder.is_dir():
         folder = _unpacked(data / "train.zip")
@@ -88,7 +88,7 @@ def _read_kaggle(data: Path, listing: Path) -> Table:
 
 def _read_paths_csv(listing: Path) -> Table:
     entries = []
-    for line, row in _csv_rows(listing, ("path", "identity")):
+    for line, row in csv_rows(listing, ("path", "identity")):
         name = unguard(row["path"])
         path = listing.parent / name
         if not name or not os.path.isfile(path):
@@ -152,8 +152,12 @@ def _label(listing: Path, line: int, label: str) -> str:
     return label
 
 
-def _csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Rows with their line numbers; every row has all the header's cells."""
+def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """A CSV file's rows with their line numbers; every row has all the header's cells.
+
+    Raises:
+        FlukeprintError: it cannot be read, a needed column is missing or a row is ragged.
+    """
     text = _csv_text(listing)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.network import box_of
 from flukeprint.photos import decode_grey, read_photo
 from flukeprint.records import NEW_WHALE, Box, Failure, Table
+from flukeprint.tables import csv_rows
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.localiser import SIDE_PX, BoxNet, overlap
 
@@ -26,6 +26,7 @@ STORED_MARGIN = 0.15  # of the box, on each side: room for augmentation to move 
 SEEN_MARGIN = 0.04  # what the network sees of it
 INNER = (1 + 2 * SEEN_MARGIN) / (1 + 2 * STORED_MARGIN)
 BOX_PHOTO_PX = 100
+CORNERS = ("x0", "y0", "x1", "y1")
 DRAWN_WIDTH_PX, DRAWN_HEIGHT_PX = 192, 108
 
 Progress = Callable[[int], object]
@@ -168,19 +169,25 @@ def hand_boxes(listing: Path, table: Table, allowed: Sequence[str]) -> BoxedPhot
     paths = {row.name: row.path for row in table.rows}
     side = set(allowed)
     photos, boxes = [], []
-    with listing.open(encoding="utf-8-sig", newline="") as stream:
-        for line, row in enumerate(csv.DictReader(stream), start=2):
-            try:
-                name = row["Image"]
-                corners = [float(row[key]) / 100.0 for key in ("x0", "y0", "x1", "y1")]
-            except (KeyError, TypeError, ValueError):
-                raise FlukeprintError(
-                    f"{listing}, line {line}: expected Image,x0,y0,x1,y1 with numbers from 0 to 100"
-                ) from None
-            if name in side and name in paths:
-                photos.append(_boxed_pixels(load_pixels(Sample(name, "", path=paths[name]))))
-                boxes.append([min(max(corner, 0.0), 1.0) for corner in corners])
+    for line, row in csv_rows(listing, ("Image", *CORNERS)):
+        name = row["Image"]
+        if name in side and name in paths:
+            boxes.append(_corners(listing, line, row))
+            photos.append(_boxed_pixels(load_pixels(Sample(name, "", path=paths[name]))))
     return _boxed(photos, boxes)
+
+
+def _corners(listing: Path, line: int, row: dict[str, str]) -> list[float]:
+    try:
+        corners = [min(max(float(row[key]) / 100.0, 0.0), 1.0) for key in CORNERS]
+    except ValueError:
+        corners = [0.0] * 4
+    if not (corners[0] < corners[2] and corners[1] < corners[3]):  # nan, too, is not less
+        raise FlukeprintError(
+            f"{listing}, line {line}: expected a box x0,y0,x1,y1 with numbers from 0 to 100, "
+            "x0 below x1 and y0 below y1"
+        )
+    return corners
 
 
 def mean_overlap(localiser: BoxNet, boxed: BoxedPhotos) -> float:

@@ -86,13 +86,13 @@ def export(run: Path, out: Path, *, progress: Progress = no_progress) -> Model:
         height_px=config.height_px,
         width_px=config.width_px,
         margin=SEEN_MARGIN,
-        localiser_px=SIDE_PX,
+        localiser_px=SIDE_PX if localiser else 0,
         embedding_size=config.embedding_size,
         preprocessing=PREPROCESSING,
         calibration=fit_calibration([]).to_dict(),
         training={
             **{name: facts[name] for name in FACTS},
-            "validation": {name: result[name] for name in SCORES},
+            "validation": {name: result[name] for name in SCORES if name in result},
         },
         split={"protocol": split.protocol, "seed": split.seed, "settings": split.settings},
         licence=LICENCE,
@@ -134,7 +134,7 @@ def _facts_and_result(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]
     facts, result = read_json(folder.facts), read_json(folder.result)
     for path, found, needed in (
         (folder.facts, facts, (*FACTS, "data")),
-        (folder.result, result, SCORES),
+        (folder.result, result, SCORES[:2]),  # no top-1 without a query of a known whale
     ):
         missing = [name for name in needed if name not in found]
         if missing:

@@ -202,11 +202,12 @@ def _validated(trainer: Trainer, validation: Validation, folder: RunFolder) -> d
     """Score the moving average at full size; keep its weights when they are the best so far."""
     size = (trainer.config.height_px, trainer.config.width_px)
     scores: Scores = validate(trainer.average, validation, size, trainer.device)
-    named = {
+    measured = {
         "map5": scores.map5,
         "top1_known": scores.top1_known,
         "auroc_known": scores.auroc_known,
     }
+    named = {name: value for name, value in measured.items() if not math.isnan(value)}  # JSON
     if scores.map5 > trainer.best["map5"]:
         trainer.best = {
             "epoch": trainer.epoch,

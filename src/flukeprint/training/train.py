@@ -27,6 +27,7 @@ from flukeprint.training.data import (
     drawn_samples,
     hand_boxes,
     labels_of,
+    mean_overlap,
     rows_of,
     samples_of,
 )
@@ -71,6 +72,8 @@ def train(
         _keep_split(outer, folder.split)
         _keep_split(inner, folder.inner_split)
         localiser = _localiser(data, collection.table, inner, config, folder, progress)
+        if localiser is not None:
+            report(check_localiser(localiser, data, collection.table, inner))
         lesson, validation = _lesson(collection, inner, config, localiser, progress)
         report(
             f"{len(lesson.labels)} pictures of {lesson.individuals} whales to learn from, "
@@ -162,6 +165,22 @@ def load_localiser(folder: RunFolder) -> BoxNet | None:
     return network.eval()
 
 
+def _boxes_of(data: Path) -> Path:
+    return (data if data.is_dir() else data.parent) / BOXES
+
+
+def check_localiser(localiser: BoxNet, data: Path, table: Table, inner: Split) -> str:
+    """How well it finds the flukes that were boxed by hand on photos it did not learn from."""
+    listing, trained = _boxes_of(data), set(inner.train)
+    if not listing.is_file():
+        return "flukes: no boxes drawn by hand to check against"
+    boxed = hand_boxes(listing, table, [r.name for r in table.rows if r.name not in trained])
+    return (
+        f"flukes: mean overlap {mean_overlap(localiser, boxed):.3f} with {len(boxed.photos)} "
+        "boxes drawn by hand on photos kept from training"
+    )
+
+
 def _localiser(
     data: Path,
     table: Table,
@@ -176,7 +195,7 @@ def _localiser(
     if found is not None:
         return found
     boxed = drawn_boxes(config)
-    listing = (data if data.is_dir() else data.parent) / BOXES
+    listing = _boxes_of(data)
     if listing.is_file():
         by_hand = hand_boxes(listing, table, inner.train)
         boxed = BoxedPhotos(
