@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flukeprint.drawn import DrawnPhoto, draw_whale, photograph
-from flukeprint.drawn_catalogue import write_catalogue
-from flukeprint.drawn_whale import DrawnWhale, Floats, flat_fluke
+from flukeprint.drawn.catalogue import write_catalogue
+from flukeprint.drawn.whale import DrawnWhale, Floats, flat_fluke
 from flukeprint.errors import FlukeprintError
 
 

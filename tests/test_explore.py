@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from flukeprint import explore_plots, pages
+from flukeprint import pages
 from flukeprint.errors import FlukeprintError
-from flukeprint.explore import disagreeing, explore, tally, to_json
-from flukeprint.explore_records import Colour, Exploration, Shade, Size, Sizes, Spread
+from flukeprint.explore import explore, plots
+from flukeprint.explore.records import Colour, Exploration, Shade, Size, Sizes, Spread
+from flukeprint.explore.report import disagreeing, to_json
+from flukeprint.explore.tally import tally
 from flukeprint.progress import Step
 from flukeprint.records import NEW_WHALE, Failure, LabelledPhoto, Table
 from flukeprint.twins import Glance, glance
@@ -297,14 +299,14 @@ def test_a_note_on_the_table_reaches_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: explore_plots.sizes_plot(
+        lambda: plots.sizes_plot(
             Sizes(Spread(1, 2, 3), Spread(1, 2, 3), Spread(1, 1, 1),
                   tuple(Size(100 + i, 50 + i * i, 1 + i) for i in range(70)))
         ),
-        lambda: explore_plots.sizes_plot(
+        lambda: plots.sizes_plot(
             Sizes(Spread(9, 9, 9), Spread(1, 1, 1), Spread(9, 9, 9), (Size(9000, 10, 1),))
         ),
-        lambda: explore_plots.colour_plot(
+        lambda: plots.colour_plot(
             Colour(0.5, 0, 0, (Shade("grey", 0.5, 0),))
         ),
     ],
@@ -317,7 +319,7 @@ def test_plot_of_a_whale_with_thousands_of_photos(tmp_path: Path) -> None:
     rows = [LabelledPhoto(f"{i}", tmp_path / f"{i}", "w_a") for i in range(3000)]
     rows += [LabelledPhoto("b", tmp_path / "b", "w_b")]
     counted = tally(Table(tmp_path, tuple(rows)), [Failure(row.path, "gone") for row in rows])
-    assert explore_plots.whales_plot(counted.whales).startswith(b"\x89PNG")
+    assert plots.whales_plot(counted.whales).startswith(b"\x89PNG")
     assert (counted.whales.one_photo, counted.whales.one_file) == (1, 0)
 
 

@@ -201,9 +201,9 @@ def evaluate(
     a MODEL file (scored on --data). Without --split, the model's own split is used where the
     collection is the one it was trained on.
     """
-    from flukeprint.benchmark import RUN_MODEL, evaluate_target, is_unexported_run
     from flukeprint.console import metrics_table
     from flukeprint.console_progress import progress_bar
+    from flukeprint.scoring import RUN_MODEL, evaluate_target, is_unexported_run
 
     with progress_bar() as progress:
         if is_unexported_run(target):

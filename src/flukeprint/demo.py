@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flukeprint.cache import Cache
-from flukeprint.drawn_catalogue import write_catalogue
+from flukeprint.drawn.catalogue import write_catalogue
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import make_folder, write_text
 from flukeprint.identify import identify

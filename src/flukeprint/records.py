@@ -86,18 +86,6 @@ class Embeddings:
 
 
 @dataclass(frozen=True, slots=True)
-class Hits:
-    """The gallery photos most like each query, best first.
-
-    ``rows`` (Q, K) int64 indexes the gallery, -1 where there are fewer than K photos;
-    ``similarities`` (Q, K) float32 cosine, -inf there.
-    """
-
-    rows: NDArray[np.int64]
-    similarities: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """A whale that a query may be, with its probability and its most alike gallery photos."""
 

@@ -14,13 +14,13 @@ import torch
 
 pytest.importorskip("onnx", reason="export needs onnx")
 
-from flukeprint.benchmark import evaluate_target
 from flukeprint.crops import crop
 from flukeprint.decide import Calibration
 from flukeprint.embed import embed_photos
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Manifest, Model, load_model
 from flukeprint.network import Network
+from flukeprint.scoring import evaluate_target
 from flukeprint.splits import read_split
 from flukeprint.training.config import read_config
 from flukeprint.training.data import (

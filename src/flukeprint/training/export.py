@@ -15,7 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import load as from_safetensors
 from torch import Tensor, nn
 
-from flukeprint.benchmark import embed_collection, score_protocols
 from flukeprint.cache import Cache
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
@@ -23,6 +22,7 @@ from flukeprint.evaluate import HASH_DIGITS, Report
 from flukeprint.model import Manifest, Model, make_model, save_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
+from flukeprint.scoring import embed_collection, score_protocols
 from flukeprint.splits import read_split
 from flukeprint.tables import fingerprint
 from flukeprint.training.calibration import fit_calibration

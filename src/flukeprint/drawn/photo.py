@@ -2,7 +2,7 @@
 
 Everything follows from integer seeds: the same whale and shot give the same photo, and no state
 is kept but a bounded cache of flat flukes. Whales and their marks are in
-:mod:`flukeprint.drawn_whale`, sea and light in :mod:`flukeprint.drawn_scene`.
+:mod:`flukeprint.drawn.whale`, sea and light in :mod:`flukeprint.drawn.scene`.
 """
 
 import math
@@ -12,26 +12,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flukeprint.drawn_scene import add_splash, develop, draw_sea, light
-from flukeprint.drawn_whale import (
+from flukeprint.drawn.scene import add_splash, develop, draw_sea, light
+from flukeprint.drawn.whale import (
     TEXEL,
     TOP_V,
     DrawnWhale,
     Floats,
     check_number,
-    draw_whale,
     edges,
     flat_fluke,
     smooth_noise,
 )
 from flukeprint.records import Box
-
-__all__ = [
-    "DrawnPhoto",
-    "DrawnWhale",
-    "draw_whale",
-    "photograph",
-]
 
 SMALLEST_SIDE = 32
 _PHOTO_STREAM = 3

@@ -8,17 +8,15 @@ from itertools import islice
 from pathlib import Path
 
 from flukeprint import pages
-from flukeprint.explore_plots import all_plots
-from flukeprint.explore_records import Exploration, Identical, Near, Twins
-from flukeprint.explore_sheets import Side, sample_sheet, twin_pictures
-from flukeprint.explore_tally import photo_paths, tally
+from flukeprint.explore.plots import all_plots
+from flukeprint.explore.records import Exploration, Identical, Near, Twins
+from flukeprint.explore.sheets import Side, sample_sheet, twin_pictures
+from flukeprint.explore.tally import photo_paths, tally
 from flukeprint.files import make_folder, write_bytes, write_text
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import NEW_WHALE, Table
 from flukeprint.tables import read_table
 from flukeprint.twins import glance_all
-
-__all__ = ["Exploration", "explore", "tally", "to_json"]
 
 PAIRS_SHOWN = 18
 LISTED = 200  # rows of a list on the page; explore.json has them all

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from flukeprint.drawn_whale import Floats, smooth_noise
+from flukeprint.drawn.whale import Floats, smooth_noise
 from flukeprint.records import Box
 
 Size = tuple[int, int]  # rows, columns

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flukeprint.drawn import photograph
-from flukeprint.drawn_whale import check_number, draw_whale
+from flukeprint.drawn.photo import photograph
+from flukeprint.drawn.whale import check_number, draw_whale
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import make_folder, write_bytes, write_text
 from flukeprint.progress import Step

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flukeprint.explore_records import (
+from flukeprint.explore.records import (
     Colour,
     Exploration,
     Identical,

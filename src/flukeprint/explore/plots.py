@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flukeprint.explore_records import Colour, Exploration, Sizes, Whales
+from flukeprint.explore.records import Colour, Exploration, Sizes, Whales
 from flukeprint.pages import number, percent, plural
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from flukeprint.benchmark import evaluate_target, own_split
 from flukeprint.collection import read_collection
-from flukeprint.drawn_catalogue import write_catalogue
+from flukeprint.drawn.catalogue import write_catalogue
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Model, save_model
+from flukeprint.scoring import evaluate_target, own_split
 from flukeprint.splits import make_splits, write_split
 from flukeprint.tables import fingerprint
 
