@@ -153,7 +153,7 @@ def test_training_without_torch_says_what_to_install(
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
     code, _, err = call(monkeypatch, capsys, "train", kaggle, "--out", tmp_path / "run")
     assert code == 2
-    assert "flukeprint[train]" in err
+    assert "pip install '.[train]'" in err
     assert not (tmp_path / "run").exists()
 
 
@@ -201,3 +201,81 @@ def test_a_reader_that_goes_away_is_no_crash(
         check=False,
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--csv", "--kaggle", "--sheet"])
+def test_results_never_replace_the_gallery_or_a_photo(
+    option: str,
+    paths_csv: Path,
+    kaggle: Path,
+    model_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photo = kaggle / "train" / "1.jpg"
+    common = ["identify", photo, "--gallery", paths_csv, "--model", model_path,
+              "--cache", tmp_path / "cache"]  # fmt: skip
+    for target in (paths_csv, photo):
+        before = target.read_bytes()
+        code, _, err = call(monkeypatch, capsys, *common, option, target)
+        assert (code, target.read_bytes()) == (2, before)
+        assert str(target) in err
+    other = "--kaggle" if option == "--csv" else "--csv"
+    same = tmp_path / "same"
+    assert call(monkeypatch, capsys, *common, option, same, other, same)[0] == 2
+    assert not same.exists()
+
+
+def test_a_report_never_goes_into_the_collection(
+    kaggle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(kaggle.rglob("*"))
+    for out in (kaggle, kaggle / "report"):
+        assert call(monkeypatch, capsys, "explore", kaggle, "--out", out)[0] == 2
+    assert sorted(kaggle.rglob("*")) == before
+
+
+def test_formats_that_are_passed_over_are_named(
+    identified: list[object],
+    kaggle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (kaggle / "train" / "phone.HEIC").write_bytes(b"x")
+    code, _, err = call(monkeypatch, capsys, *identified)
+    assert code == 0
+    assert "left out 1 .heic; save them as JPEG" in err
+
+
+def test_a_full_disk_behind_stdout_is_one_line(
+    kaggle: Path, model_path: Path, tmp_path: Path
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "flukeprint", "identify", str(kaggle / "train"), "--gallery",
+             str(kaggle), "--model", str(model_path), "--cache", str(tmp_path / "c"), "--json"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("flukeprint: cannot write the results")
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_left_in_the_home_folder_but_the_cache(
+    kaggle: Path, model_path: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    quiet = ("CI", "ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED", "XDG_CACHE_HOME")
+    environment = {key: value for key, value in os.environ.items() if key not in quiet}
+    subprocess.run(
+        [sys.executable, "-m", "flukeprint", "identify", str(kaggle / "train"), "--gallery",
+         str(kaggle), "--model", str(model_path), "--cache", str(tmp_path / "c")],
+        capture_output=True, check=True, timeout=120,
+        env={**environment, "HOME": str(home), "PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+    assert list(home.rglob("*")) == []

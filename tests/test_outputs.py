@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.outputs import json_line, likeliest, read_csv, share, write_csv
+from flukeprint.outputs import json_line, likeliest, read_csv, share, verdict, write_csv
 from flukeprint.records import NEW_WHALE, Candidate, Identification
 from flukeprint.tables import guard, unguard
 
@@ -62,6 +62,12 @@ def test_likeliest_is_the_most_probable_and_a_whale_where_new_is_as_probable() -
 )
 def test_a_share_is_never_rounded_to_nothing_or_to_all(probability: float, shown: str) -> None:
     assert share(probability) == shown
+
+
+def test_the_verdict_is_undecided_where_new_is_likeliest_but_not_by_half() -> None:
+    assert verdict(ANSWER) == "known"
+    assert verdict(Identification("a.jpg", (Candidate("w_1", 0.3),), 0.4)) == "undecided"
+    assert verdict(Identification("a.jpg", (Candidate("w_1", 0.3),), 0.5)) == "new"
 
 
 def test_a_json_line_is_one_line_with_the_likeliest_few() -> None:

@@ -313,3 +313,13 @@ def test_the_real_collection(whales: Path) -> None:
     assert len(table.rows) == 8_350
     assert len(table.individuals) == 4_008
     assert sum(row.individual == "new_whale" for row in table.rows) == 560
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [("path;identity", "save it with commas"), ("Image,Id", "give the folder it lies in")],
+)
+def test_a_likely_slip_in_the_header_gets_a_hint(header: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "photos.csv").write_text(f"{header}\n", encoding="utf-8")
+    with pytest.raises(FlukeprintError, match=hint):
+        read_table(tmp_path / "photos.csv")

@@ -15,16 +15,17 @@ from flukeprint.errors import FlukeprintError
 
 # The library is imported inside the commands: --help must not wait for NumPy.
 
-DATA = click.argument("data", type=click.Path(path_type=Path))
+PATH = click.Path(readable=False, path_type=Path)  # the library says what is wrong with a file
+DATA = click.argument("data", type=PATH)
 MODEL = click.option(
     "--model",
     "model_path",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Model file; else the shipped one.",
 )
 CACHE = click.option(
     "--cache",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Where embeddings are kept; else the user cache.",
 )
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
@@ -42,9 +43,7 @@ def cli() -> None:
 
 @cli.command()
 @DATA
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the report."
-)
+@click.option("--out", type=PATH, required=True, help="Folder for the report.")
 def explore(data: Path, out: Path) -> None:
     """What is in a labelled collection: photos, whales, twins, plots.
 
@@ -52,7 +51,9 @@ def explore(data: Path, out: Path) -> None:
     """
     from flukeprint.console_progress import progress_bar
     from flukeprint.explore import explore as library
+    from flukeprint.files import check_outside
 
+    check_outside(out, data)
     with progress_bar() as progress:
         found = library(data, out, progress=progress)
     whales, twins = found.whales, found.twins
@@ -84,7 +85,7 @@ def explore(data: Path, out: Path) -> None:
 @click.option("--folds", default=5, show_default=True, help="For kfold.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("split.json"),
     show_default=True,
     help="File to write; kfold adds -0, -1, ... to its name.",
@@ -123,8 +124,8 @@ def split(
 
 @cli.command()
 @DATA
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run's folder.")
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings.")
+@click.option("--out", type=PATH, required=True, help="The run's folder.")
+@click.option("--config", type=PATH, help="TOML file with settings.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting; repeat.")
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 @JSON
@@ -138,7 +139,7 @@ def train(
 ) -> None:
     """Train a model on a labelled collection; a run that was cut goes on where it was.
 
-    Needs the extra: pip install 'flukeprint[train]'.
+    Needs the extra flukeprint[train], in a checkout: pip install '.[train]'.
     """
     from flukeprint.console_progress import progress_bar
 
@@ -162,8 +163,8 @@ def train(
 
 
 @cli.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Model file to write.")
+@click.argument("run", type=PATH)
+@click.option("--out", type=PATH, required=True, help="Model file to write.")
 def export(run: Path, out: Path) -> None:
     """Turn a training run into one model file that needs no PyTorch, its own scores in it."""
     from flukeprint.console_progress import progress_bar
@@ -175,12 +176,10 @@ def export(run: Path, out: Path) -> None:
 
 
 @cli.command()
-@click.argument("target", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), help="Labelled collection for a MODEL.")
-@click.option(
-    "--split", "split_path", type=click.Path(path_type=Path), help="From flukeprint split."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for metrics.json and CSVs.")
+@click.argument("target", type=PATH)
+@click.option("--data", type=PATH, help="Labelled collection for a MODEL.")
+@click.option("--split", "split_path", type=PATH, help="From flukeprint split.")
+@click.option("--out", type=PATH, help="Folder for metrics.json and CSVs.")
 @MODEL
 @CACHE
 @DEVICE
@@ -225,10 +224,10 @@ def evaluate(
 
 
 @cli.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("photos", nargs=-1, required=True, type=PATH)
 @click.option(
     "--gallery",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="The catalogue: a labelled collection.",
 )
@@ -243,11 +242,9 @@ def evaluate(
 @CACHE
 @DEVICE
 @JSON
-@click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write a CSV file.")
-@click.option(
-    "--kaggle", type=click.Path(path_type=Path), help="Write a competition file, Image,Id."
-)
-@click.option("--sheet", type=click.Path(path_type=Path), help="Write an HTML page to look at.")
+@click.option("--csv", "csv_path", type=PATH, help="Write a CSV file.")
+@click.option("--kaggle", type=PATH, help="Write a competition file, Image,Id.")
+@click.option("--sheet", type=PATH, help="Write an HTML page to look at.")
 def identify(
     photos: tuple[Path, ...],
     gallery: Path,
@@ -269,10 +266,11 @@ def identify(
     from flukeprint.cache import Cache
     from flukeprint.console import answers_table
     from flukeprint.console_progress import progress_bar
+    from flukeprint.files import check_outputs
     from flukeprint.identify import identify as library
     from flukeprint.model import load_model
     from flukeprint.network import Network
-    from flukeprint.photos import find_photos
+    from flukeprint.photos import find_photos, left_out
     from flukeprint.submission import fillers, write_submission
     from flukeprint.tables import read_table
 
@@ -280,6 +278,12 @@ def identify(
     for note in table.notes:
         click.echo(f"note: {gallery}: {note}", err=True)
     found = find_photos(photos)
+    for line in left_out(photos):
+        click.echo(f"warning: {line}", err=True)
+    check_outputs(
+        {"--csv": csv_path, "--kaggle": kaggle, "--sheet": sheet},
+        [gallery, *found, *(row.path for row in table.rows)],
+    )
     model = load_model(model_path)
     with progress_bar() as progress:
         answers, failures = library(
@@ -310,7 +314,7 @@ def identify(
 @cli.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("flukeprint-demo"),
     show_default=True,
     help="Folder for the drawn photos and the sheet.",
@@ -341,8 +345,16 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _stop("stopped; what was done is kept, run the same command to go on", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         sys.exit(1)
+    except OSError as error:
+        _silence_stdout()
+        _stop(f"cannot write the results: {error.strerror or error}", 2)
+
+
+def _silence_stdout() -> None:
+    """Let what is still held back go nowhere: Python would fail once more on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(message: str, code: int) -> None:
@@ -360,7 +372,8 @@ def _training(module: str, name: str) -> Callable[..., Any]:
         if (error.name or "").startswith("flukeprint"):
             raise
         raise FlukeprintError(
-            f"training needs {error.name}; install it with: pip install 'flukeprint[train]'"
+            f"training needs {error.name}: install flukeprint[train], in a checkout with "
+            "pip install '.[train]'"
         ) from None
     return function
 

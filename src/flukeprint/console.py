@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -18,7 +19,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from flukeprint.outputs import likeliest, share
+from flukeprint.outputs import likeliest, share, verdict
 from flukeprint.pages import one_line, plural
 from flukeprint.records import NEW_WHALE, Identification, Interval
 
@@ -51,8 +52,9 @@ def answers_table(answers: Sequence[Identification], top: int) -> None:
         if answer.failure is not None:
             told = f"{_photo(console, answer.photo)}: {one_line(answer.failure, 200)}"
             _put(console, Text(told, style="red"))
-    new = sum(likeliest(answer)[0] == NEW_WHALE for answer in read)
-    counts = [(len(read) - new, "likely known"), (new, "likely new")]
+    verdicts = Counter(verdict(answer) for answer in read)
+    counts = [(verdicts["known"], "likely known"), (verdicts["new"], "likely new")]
+    counts += [(verdicts["undecided"], "undecided")] if verdicts["undecided"] else []
     counts += [(len(answers) - len(read), "could not be read")] if len(read) < len(answers) else []
     told = ", ".join(f"{count:,} {what}" for count, what in counts)
     _put(console, Text(f"{plural(len(answers), 'photo')}: {told}", style="bold"))

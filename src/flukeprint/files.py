@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -66,6 +66,36 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise FlukeprintError(f"{path}: cannot make this folder: {error.strerror}") from error
     return path
+
+
+def check_outputs(outputs: dict[str, Path | None], inputs: Iterable[Path]) -> None:
+    """Refuse to write over what is read, or one result over another.
+
+    Raises:
+        FlukeprintError: an output, by its option's name, is one of the inputs or another output.
+    """
+    read = {os.path.realpath(path) for path in inputs}
+    written: dict[str, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in read:
+            raise FlukeprintError(f"{option} {path}: this file is read, not written; name another")
+        if place in written:
+            raise FlukeprintError(f"{option} {path}: {written[place]} goes there; name another")
+        written[place] = option
+
+
+def check_outside(out: Path, data: Path) -> None:
+    """Refuse to write a report into the collection it is about.
+
+    Raises:
+        FlukeprintError: the folder ``out`` is the collection's or lies in it.
+    """
+    place, collection = Path(os.path.realpath(out)), Path(os.path.realpath(data))
+    if data.is_dir() and (place == collection or collection in place.parents):
+        raise FlukeprintError(f"{out}: lies in the collection itself; name a folder outside it")
 
 
 def _umask() -> int:

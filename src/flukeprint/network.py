@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,13 +109,26 @@ def _run(
     return found
 
 
+def quiet_runtime() -> ModuleType:
+    """ONNX Runtime, kept from telling its maker of each run.
+
+    Since 1.29 its Linux and macOS builds make a device id and call home unless this variable is set
+    before the import; on Windows the call below is the switch. Whales' whereabouts stay here.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    module: ModuleType = onnxruntime
+    return module
+
+
 def _session(
     onnx: bytes, what: str, device: str, threads: int | None
 ) -> onnxruntime.InferenceSession:
-    import onnxruntime
-
     if device not in DEVICES:
         raise FlukeprintError(f"no device {device!r}; choose one of {', '.join(DEVICES)}")
+    onnxruntime = quiet_runtime()
     there = onnxruntime.get_available_providers()
     if device == "cuda" and "CUDAExecutionProvider" not in there:
         raise FlukeprintError(

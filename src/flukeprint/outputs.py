@@ -14,6 +14,17 @@ from flukeprint.records import NEW_WHALE, Candidate, Identification
 from flukeprint.tables import guard, unguard
 
 
+def verdict(answer: Identification) -> str:
+    """In words for a person: "known", "new", or "undecided" where neither is believed by half.
+
+    "New" may be the likeliest single answer and still be less likely than all whales together.
+    """
+    name, probability = likeliest(answer)
+    if name != NEW_WHALE:
+        return "known"
+    return "new" if probability >= 0.5 else "undecided"
+
+
 def likeliest(answer: Identification) -> tuple[str, float]:
     """The likeliest whale, or ``new_whale``, with its probability; new yields to a whale as likely.
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF")  # an MPO opens as the J
 """The decoders that run. Every other one of Pillow's is attack surface that no camera needs."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"})
+UNREAD_SUFFIXES = frozenset(
+    {".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"}
+)
+"""What phones and cameras also write; named to the user where it is passed over."""
+
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 * 1024 * 1024
 # A real picture above this size never packs 1,000 pixels in a byte; a decompression bomb does.
@@ -86,6 +92,22 @@ def photos_under(folder: Path) -> Iterator[Path]:
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
                 yield Path(parent) / name
+
+
+def left_out(paths: Iterable[Path]) -> list[str]:
+    """A line for each folder with pictures in formats that flukeprint does not read."""
+    lines = []
+    for folder in (path for path in paths if os.path.isdir(path)):
+        found = Counter(
+            Path(name).suffix.lower()
+            for _, _, files in os.walk(folder)
+            for name in files
+            if Path(name).suffix.lower() in UNREAD_SUFFIXES and not name.startswith(".")
+        )
+        if found:
+            kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.items()))
+            lines.append(f"{folder}: left out {kinds}; save them as JPEG")
+    return lines
 
 
 def _cannot_list(error: OSError) -> None:
@@ -153,7 +175,8 @@ def _decoded(photo: PhotoFile, mode: str, least_px: int) -> NDArray[np.uint8] | 
         pixels, orientation = found
         return np.ascontiguousarray(TURNS.get(orientation, np.asarray)(pixels))
     except UnidentifiedImageError:
-        return Failure(photo.path, f"not a picture in a known format ({', '.join(FORMATS)})")
+        known = ", ".join(FORMATS)
+        return Failure(photo.path, f"not a picture in a known format ({known}); save it as JPEG")
     except (MemoryError, Image.DecompressionBombError):
         return Failure(photo.path, "too large to decode; shrink it")
     except Exception as error:  # decoders raise anything: SyntaxError, ValueError, struct.error

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from flukeprint.files import writing
-from flukeprint.outputs import likeliest, share
+from flukeprint.outputs import likeliest, share, verdict
 from flukeprint.pages import render
 from flukeprint.photos import decode_rgb, read_photo
 from flukeprint.progress import Progress, no_progress
@@ -49,6 +49,7 @@ class Card:
     whales: list[tuple[Candidate, Shown | None]]
     new: float
     likeliest: str
+    verdict: str
 
 
 def write_sheet(
@@ -75,7 +76,7 @@ def write_sheet(
         source=str(table.source),
         new_whale=NEW_WHALE,
         share=share,
-        said_new=sum(card.likeliest == NEW_WHALE for card in cards),
+        verdicts=Counter(card.verdict for card in cards),
     )
     step = progress("sheet", len(pictures))
     text = _PLACE.split(page)
@@ -111,7 +112,9 @@ def _cards(
             path = Path(answer.photo)
             query = shown(answer.photo, path, path.name if alike[path.name] == 1 else answer.photo)
             whales = [(candidate, beside(candidate)) for candidate in answer.candidates[:top]]
-            cards.append(Card(query, whales, answer.new or 0.0, likeliest(answer)[0]))
+            cards.append(
+                Card(query, whales, answer.new or 0.0, likeliest(answer)[0], verdict(answer))
+            )
     return cards, pictures
 
 

@@ -16,10 +16,11 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.photos import SUFFIXES, photos_under
+from flukeprint.photos import SUFFIXES, left_out, photos_under
 from flukeprint.records import LabelledPhoto, Table
 
 MAX_CSV_BYTES = 64 * 1024 * 1024
@@ -120,7 +121,7 @@ def _read_folders(data: Path) -> Table:
             f"{data}: no labelled photos here; expected train.csv beside train/, "
             "or one subfolder of photos per whale"
         )
-    return _checked(data, entries)
+    return _checked(data, entries, [line.partition(": ")[2] for line in left_out([data])])
 
 
 def _listed(folder: Path) -> list[str]:
@@ -130,11 +131,11 @@ def _listed(folder: Path) -> list[str]:
         raise FlukeprintError(f"{folder}: cannot list this folder: {error.strerror}") from None
 
 
-def _checked(source: Path, entries: list[LabelledPhoto]) -> Table:
+def _checked(source: Path, entries: list[LabelledPhoto], notes: Sequence[str] = ()) -> Table:
     if not entries:
         raise FlukeprintError(f"{source}: lists no photos")
     unique = list(dict.fromkeys(entries))
-    notes = []
+    notes = list(notes)
     if len(unique) < len(entries):
         notes.append(f"{len(entries) - len(unique)} rows repeat an earlier one; each counts once")
     labels = Counter(name for name, _ in {(entry.name, entry.individual) for entry in unique})
@@ -166,7 +167,7 @@ def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str
         if missing:
             raise FlukeprintError(
                 f"{listing}: the first line must name the columns {','.join(needed)}; "
-                f"{','.join(missing)} is missing"
+                f"{','.join(missing)} is missing{_hint(header)}"
             )
         if len(set(header)) < len(header):
             raise FlukeprintError(f"{listing}: the first line names a column twice")
@@ -181,6 +182,14 @@ def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str
     except csv.Error as error:
         raise FlukeprintError(f"{listing}: not a valid CSV file: {error}") from None
     return rows
+
+
+def _hint(header: list[str]) -> str:
+    if any(";" in column for column in header):
+        return "; cells are parted by semicolons here: save it with commas"
+    if {"Image", "Id"} <= set(header):
+        return "; this looks like a Kaggle train.csv: give the folder it lies in"
+    return ""
 
 
 def _csv_text(listing: Path) -> str:
