@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="training needs torch")
 import torch
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.training.checkpoint import load_checkpoint, save_checkpoint
+from flukeprint.training.checkpoint import drop_old, load_checkpoint, save_checkpoint
 
 
 def _state(epoch: int) -> dict[str, Any]:
@@ -142,3 +142,10 @@ def test_a_whole_file_without_a_state_is_refused(data: bytes, tmp_path: Path) ->
     _planted(tmp_path, data, 3)
     with pytest.raises(FlukeprintError, match="epoch-00003"):
         load_checkpoint(tmp_path)
+
+
+def test_what_a_kill_left_behind_is_dropped(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        (tmp_path / f"epoch-{epoch:05d}-{epoch:016x}.pt").touch()
+    drop_old(tmp_path, 3)
+    assert sorted(path.name[:11] for path in tmp_path.iterdir()) == ["epoch-00002", "epoch-00003"]

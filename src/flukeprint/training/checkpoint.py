@@ -28,11 +28,18 @@ def save_checkpoint(folder: Path, epoch: int, state: dict[str, Any]) -> Path:
     data = packed.getvalue()
     path = folder / f"epoch-{epoch:05d}-{_digest(data)}.pt"
     write_bytes(path, data)
-    others = [old for old in _listed(folder) if old != path]
-    before = [old for old in others if _parts(old)[0] < epoch]
-    for old in set(others) - set(before[: KEPT - 1]):
-        old.unlink(missing_ok=True)
+    for other in _listed(folder):
+        if _parts(other)[0] >= epoch and other != path:
+            other.unlink(missing_ok=True)
+    drop_old(folder, epoch)
     return path
+
+
+def drop_old(folder: Path, epoch: int) -> None:
+    """Of the checkpoints before ``epoch`` keep one, in case that epoch's is damaged."""
+    before = [old for old in _listed(folder) if _parts(old)[0] < epoch]
+    for old in before[KEPT - 1 :]:
+        old.unlink(missing_ok=True)
 
 
 def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any] | None, list[Path]]:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from flukeprint.files import write_bytes, write_text
 from flukeprint.training.augment import draw_warp, relight
-from flukeprint.training.checkpoint import load_checkpoint, save_checkpoint
+from flukeprint.training.checkpoint import drop_old, load_checkpoint, save_checkpoint
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.curves import log_epoch
 from flukeprint.training.data import INNER
@@ -176,6 +176,7 @@ def fit(
     if state is not None:
         trainer.restore(epoch, state)
         report(f"resumed after epoch {epoch}")
+        drop_old(folder.checkpoints, epoch)  # a kill may have come between saving and dropping
     while trainer.epoch < config.epochs and not _tired(trainer):
         started = time.monotonic()
         size = crop_size(config, trainer.epoch)
