@@ -156,9 +156,11 @@ def train(
     if as_json:
         click.echo(_json(result))
     else:
+        known = result.get("top1_known")  # not there without a known whale to ask about
+        top1 = "" if known is None else f", top-1 on known whales {known:.3f}"
         click.echo(
-            f"best epoch {result['epoch']}: validation MAP@5 {result['map5']:.3f}, top-1 on known "
-            f"whales {result['top1_known']:.3f}; next: flukeprint export {out} --out MODEL"
+            f"best epoch {result['epoch']}: validation MAP@5 {result['map5']:.3f}{top1}; "
+            f"next: flukeprint export {out} --out MODEL"
         )
 
 

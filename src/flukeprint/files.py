@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from flukeprint.errors import FlukeprintError
 
@@ -66,6 +67,21 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise FlukeprintError(f"{path}: cannot make this folder: {error.strerror}") from error
     return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        FlukeprintError: the file is missing or holds none.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FlukeprintError(f"{path}: not a readable JSON file: {error}") from None
+    if not isinstance(raw, dict):
+        raise FlukeprintError(f"{path}: expected a JSON object")
+    return raw
 
 
 def check_outputs(outputs: dict[str, Path | None], inputs: Iterable[Path]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import NEW_WHALE, LabelledPhoto, Table
+from flukeprint.twins import groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +37,21 @@ def bundle(table: Table, twin_group: dict[str, int]) -> list[Bundle]:
     ``twin_group`` numbers each photo name's set of twins, as :func:`flukeprint.twins.twin_groups`
     does; photos it leaves out could not be read and are in no bundle.
     """
-    parent: dict[str, str] = {}
-
-    def find(node: str) -> str:
-        while parent.setdefault(node, node) != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
     rows = [row for row in table.rows if row.name in twin_group]
-    for row in rows:
-        links = [f"twin {twin_group[row.name]}"]
+    first_with: dict[str, int] = {}
+    links = []
+    for place, row in enumerate(rows):
+        shared = [f"photo {row.name}", f"twin {twin_group[row.name]}"]
         if row.encounter:
-            links.append(f"encounter {row.encounter}")
-        for link in links:
-            parent[find(link)] = find(f"photo {row.name}")
+            shared.append(f"encounter {row.encounter}")
+        links += [(first_with.setdefault(link, place), place) for link in shared]
     members = defaultdict(list)
-    for row in rows:
-        members[find(f"photo {row.name}")].append(row)
+    for row, group in zip(rows, groups(len(rows), links).tolist(), strict=True):
+        members[group].append(row)
     # A set of twins by the place of its first name: its number depends on the rows' order.
-    place = {name: number for number, name in enumerate(sorted(twin_group))}
     first: dict[int, int] = {}
-    for name in place:
-        first.setdefault(twin_group[name], place[name])
+    for number, name in enumerate(sorted(twin_group)):
+        first.setdefault(twin_group[name], number)
     twins_of = {name: first[group] for name, group in twin_group.items()}
     return sorted((_bundle_of(part, twins_of) for part in members.values()), key=lambda b: b.key)
 

@@ -20,12 +20,18 @@ from flukeprint.evaluate import (
     evaluate_split,
     evaluate_without_learning,
 )
-from flukeprint.files import make_folder, write_text
+from flukeprint.files import make_folder, read_json, write_text
 from flukeprint.model import Model, load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import Split
-from flukeprint.splits import check_leaks, make_splits, other_catalogue_of, read_split
+from flukeprint.splits import (
+    COMPETITION_NEW_SHARE,
+    check_leaks,
+    make_splits,
+    other_catalogue_of,
+    read_split,
+)
 from flukeprint.tables import fingerprint, guard
 
 RUN_MODEL = "model.fluke"
@@ -91,7 +97,7 @@ def own_split(model: Model, collection: Collection) -> Split:
         recipe["protocol"],
         seed=recipe["seed"],
         queries=settings.get("queries", 0.1),
-        new_share=settings.get("new_share", 0.328),
+        new_share=settings.get("new_share", COMPETITION_NEW_SHARE),
     )
     return split
 
@@ -147,8 +153,8 @@ def _resolve(target: Path, data: Path | None, model_path: Path | None) -> tuple[
             f"{target}: not exported yet; flukeprint export {target} --out {target / RUN_MODEL}"
         )
     if (target / RUN_FACTS).is_file():
-        facts = json.loads((target / RUN_FACTS).read_text(encoding="utf-8"))
-        return load_model(target / RUN_MODEL), data or Path(facts["data"])
+        learned_from = Path(str(read_json(target / RUN_FACTS).get("data")))
+        return load_model(target / RUN_MODEL), data or learned_from
     if target.is_dir() or target.suffix.lower() == ".csv":
         return load_model(model_path), target
     model = load_model(target)

@@ -18,6 +18,7 @@ from flukeprint.crops import crop
 from flukeprint.decide import Calibration
 from flukeprint.embed import embed_photos
 from flukeprint.errors import FlukeprintError
+from flukeprint.files import read_json
 from flukeprint.model import Manifest, Model, load_model
 from flukeprint.network import Network
 from flukeprint.scoring import evaluate_target
@@ -34,7 +35,7 @@ from flukeprint.training.data import (
 from flukeprint.training.export import export, load_embedder, to_onnx
 from flukeprint.training.localiser import SIDE_PX
 from flukeprint.training.networks import Embedder
-from flukeprint.training.runfolder import RunFolder, read_json
+from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.train import load_localiser
 from tests.training.conftest import FinishedRun
 

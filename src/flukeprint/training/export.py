@@ -19,6 +19,7 @@ from flukeprint.cache import Cache
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import HASH_DIGITS, Report
+from flukeprint.files import read_json
 from flukeprint.model import Manifest, Model, make_model, save_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
@@ -31,7 +32,7 @@ from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.data import SEEN_MARGIN
 from flukeprint.training.localiser import SIDE_PX
 from flukeprint.training.networks import Embedder
-from flukeprint.training.runfolder import RunFolder, read_json
+from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.train import load_localiser
 
 OPSET = 17

@@ -17,7 +17,7 @@ from typing import Any
 
 from flukeprint import __version__
 from flukeprint.errors import FlukeprintError
-from flukeprint.files import make_folder, write_text
+from flukeprint.files import make_folder, read_json, write_text
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "onnxruntime")
 
@@ -149,21 +149,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise FlukeprintError(f"{path}: cannot be read: {error}") from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        FlukeprintError: the file is missing or holds none.
-    """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FlukeprintError(f"{path}: not a readable JSON file: {error}") from None
-    if not isinstance(raw, dict):
-        raise FlukeprintError(f"{path}: expected a JSON object")
-    return raw
 
 
 def environment() -> dict[str, Any]:
