@@ -12,13 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.training.config import (
-    _RANGES,
-    TrainConfig,
-    config_text,
-    read_config,
-    setting_text,
-)
+from flukeprint.training.config import TrainConfig, config_text, read_config, setting_text
+from flukeprint.training.limits import CHOICES, RANGES
 
 
 def _written(folder: Path, text: str) -> Path:
@@ -74,7 +69,7 @@ def test_set_is_read_as_toml(setting: str, name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("epoch=3", "no setting 'epoch'; there are seed, backbone"),
+        ("epoch=3", "no setting 'epoch'; there are seed, protocol"),
         ("=3", "no setting ''"),
         ("epochs", "--set epochs: write it as key=value"),
         ("epochs=3.0", "epochs is 3.0; it must be a whole number"),
@@ -131,7 +126,7 @@ def test_a_wrong_setting_is_named(setting: str, message: str) -> None:
         ("erase", 1.1),
         ("validate_every", 0),
         ("patience", -1),
-        ("optimizer", "adam"),
+        ("optimizer", "lion"),
         ("backbone", ""),
         ("backbone", "hf-hub:someone/something"),
     ],
@@ -143,7 +138,42 @@ def test_a_value_out_of_range_is_named(name: str, value: Any) -> None:
 
 def test_every_number_has_a_range() -> None:
     numbers = {f.name for f in fields(TrainConfig) if type(f.default) in (int, float)}
-    assert numbers == set(_RANGES) | {"query_share", "validation_share"}
+    assert numbers == set(RANGES) | {"query_share", "validation_share", "channels"}
+
+
+def test_every_word_is_a_choice_or_a_name() -> None:
+    words = {f.name for f in fields(TrainConfig) if type(f.default) is str}
+    assert words == set(CHOICES) - {"channels"} | {"backbone", "weights", "tune_from"}
+
+
+def test_a_recipes_paper_sets_nothing(tmp_path: Path) -> None:
+    path = _written(tmp_path, 'epochs = 3\n[paper]\ntitle = "A paper"\n')
+    assert read_config(path, []) == TrainConfig(epochs=3)
+
+
+def test_a_list_there_and_back(tmp_path: Path) -> None:
+    config = TrainConfig(head=(4096, 7))
+    assert read_config(_written(tmp_path, config_text(config)), []) == config
+    assert read_config(None, ["head=[]"]).head == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"head": (3, 0)}, "head is"),
+        ({"pooling": "flatten"}, "one size of crop"),
+        ({"new_whale": "class"}, "needs loss softmax"),
+        ({"loss": "softmax"}, "mirrored ones are none"),
+        ({"loss": "triplet", "batch_size": 6}, "two whales of photos_per_whale"),
+        ({"epochs": 3, "head_epochs": 4}, "head_epochs is 4 of 3"),
+        ({"head_epochs": 1}, "classifier's head"),
+        ({"fold": 5}, "the first is 0"),
+        ({"loss": "hinge"}, "choose one of arcface, softmax, triplet"),
+    ],
+)
+def test_settings_that_contradict_each_other(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(FlukeprintError, match=message):
+        TrainConfig(**settings)
 
 
 @pytest.mark.parametrize("text", ["epochs = ", "epochs = 3\nepochs = 4", "\xff\xfe"])

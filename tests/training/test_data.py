@@ -61,7 +61,7 @@ def test_an_unidentified_whale_is_one_of_its_own_unless_a_twin_is_named() -> Non
 
 def test_unidentified_whales_can_be_left_out() -> None:
     table = _table(("a", NEW_WHALE), ("c", "x"))
-    config = TrainConfig(new_whales_as_individuals=False)
+    config = TrainConfig(new_whale="left-out")
     assert _named(samples_of(["a", "c"], table, {"a": 0, "c": 1}, config)) == [("c", "x")]
 
 

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-import math
-import re
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from flukeprint.errors import FlukeprintError
+from flukeprint.training.limits import BACKBONE, CHOICES, RANGES, WIDEST
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Settings of one training run.
+    """Settings of one training run; docs/reference.md says what each does.
 
     Sizes are (height, width) in pixels of the fluke's crop. ``early_*`` sizes serve the first
     ``early_share`` of the epochs: small pictures teach the coarse marks several times faster.
+    Limits and choices stand in :mod:`flukeprint.training.limits`.
+
+    Raises:
+        FlukeprintError: a setting is out of its range, or two of them contradict each other.
     """
 
     seed: int = 0
+    # which photos
+    protocol: str = "open-set"
+    fold: int = 0
+    folds: int = 5
+    whales: str = "all"
+    query_share: float = 0.08
+    validation_share: float = 0.06
     # network
     backbone: str = "resnet18"
+    channels: int = 1
+    normalise: str = "photo"
+    pooling: str = "gem"
+    head: tuple[int, ...] = ()
+    dropout: float = 0.0
     embedding_size: int = 512
     height_px: int = 96
     width_px: int = 96
+    # transfer
+    pretrained: bool = False
+    weights: str = ""
+    head_epochs: int = 0
+    tune_from: str = ""
+    tune_learning_rate: float = 1e-4
     # schedule
     epochs: int = 76
     early_share: float = 0.6
@@ -34,26 +55,37 @@ class TrainConfig:
     batch_size: int = 64
     optimizer: str = "sgd"
     learning_rate: float = 0.1
+    schedule: str = "cosine"
     weight_decay: float = 5e-4
     momentum: float = 0.9
     warmup_share: float = 0.03
     ema_decay: float = 0.998
     # loss
+    loss: str = "arcface"
     scale: float = 24.0
     margin_rad: float = 0.3
     margin_warmup_share: float = 0.4
     sub_centres: int = 1
-    # data
+    class_weight_power: float = 0.0
+    triplet_margin: float = 0.2
+    triplet_distance: str = "euclidean"
+    mining: str = "batch-hard"
+    # what an epoch shows
     mirror_individuals: bool = True
-    new_whales_as_individuals: bool = True
+    new_whale: str = "individuals"
     balance_power: float = 0.3
+    oversample_to: int = 0
+    photos_per_whale: int = 4
+    grey_copies: bool = False
     drawn_whales: int = 240
     drawn_photos: int = 4
-    query_share: float = 0.08
-    validation_share: float = 0.06
     localise: bool = True
     localiser_steps: int = 2_500
     # augmentation of a crop
+    augment: str = "realtime"
+    offline_shifts: int = 0
+    offline_rotations: int = 0
+    offline_zooms: int = 0
     rotate_deg: float = 8.0
     zoom: float = 0.12
     shift: float = 0.06
@@ -67,73 +99,62 @@ class TrainConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _RANGES.items():
+        for name, (least, most) in RANGES.items():
             value = getattr(self, name)
             if not least <= value <= most:  # nan, too, is in no range
-                raise FlukeprintError(f"config: {name} is {value!r}; {_range_text(least, most)}")
+                raise FlukeprintError(
+                    f"config: {name} is {value!r}; it must be from {least:g} to {most:g}"
+                )
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                listed = ", ".join(str(choice) for choice in choices)
+                raise FlukeprintError(f"config: {name} is {value!r}; choose one of {listed}")
         for name in ("query_share", "validation_share"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise FlukeprintError(
                     f"config: {name} is {getattr(self, name)!r}; it must lie between 0 and 1, "
                     "both left out"
                 )
-        if self.optimizer not in ("sgd", "adamw"):
-            raise FlukeprintError(f"config: optimizer {self.optimizer!r}; choose sgd or adamw")
-        if not _BACKBONE.fullmatch(self.backbone):
+        if not BACKBONE.fullmatch(self.backbone):
             raise FlukeprintError(
-                f"config: backbone {self.backbone!r}; name one of timm's models, such as resnet18 "
-                "(nothing is fetched from a hub)"
+                f"config: backbone {self.backbone!r}; name one of flukeprint's or of timm's models,"
+                " such as resnet18"
             )
+        if not all(1 <= width <= WIDEST for width in self.head):
+            raise FlukeprintError(
+                f"config: head is {list(self.head)}; a layer has from 1 to {WIDEST} numbers"
+            )
+        clash = self._contradiction()
+        if clash:
+            raise FlukeprintError(f"config: {clash}")
 
-
-_BACKBONE = re.compile(r"[A-Za-z0-9_.]+")
-_FINITE = 1e9
-# A backbone halves a crop five times. Where it meets a single pixel before it is done, torch 2.15
-# leaves parts of a bfloat16 gradient unwritten (oneDNN, 3 x 3 kernel, stride 2): nan some day.
-_SIDE_PX = (24, 4_096)
-_RANGES: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**32 - 1),
-    "embedding_size": (1, 65_536),
-    "height_px": _SIDE_PX,
-    "width_px": _SIDE_PX,
-    "epochs": (1, 100_000),
-    "early_share": (0, 1),
-    "early_height_px": _SIDE_PX,
-    "early_width_px": _SIDE_PX,
-    "batch_size": (2, 65_536),  # batch normalisation has no spread to speak of in one picture
-    "learning_rate": (0, _FINITE),
-    "weight_decay": (0, _FINITE),
-    "momentum": (0, 1),
-    "warmup_share": (0, 1),
-    "ema_decay": (0, 1),
-    "scale": (0, _FINITE),
-    "margin_rad": (0, math.pi / 2),
-    "margin_warmup_share": (0, 1),
-    "sub_centres": (1, 1_000),
-    "balance_power": (0, 1),
-    "drawn_whales": (0, 2**31),  # the demo's whales have the seeds from there on
-    "drawn_photos": (0, 2**31),
-    "localiser_steps": (1, 2**31),
-    "rotate_deg": (0, 180),
-    "zoom": (0, 2),
-    "shift": (0, 1),
-    "shear": (0, 2),
-    "light": (0, 2),
-    "blur_px": (0, 100),
-    "noise": (0, 10),
-    "erase": (0, 1),
-    "validate_every": (1, 2**31),
-    "patience": (0, 2**31),
-}
-"""The least and the most that each number may be."""
-
-
-def _range_text(least: float, most: float) -> str:
-    return f"it must be from {least:g} to {most:g}"
+    def _contradiction(self) -> str:
+        """What is wrong with the settings taken together, or nothing."""
+        early = self.early_height_px, self.early_width_px
+        late = self.height_px, self.width_px
+        if self.pooling == "flatten" and self.early_share and early != late:
+            return "pooling flatten takes one size of crop; set early_share to 0"
+        if self.new_whale == "class" and self.loss != "softmax":
+            return f"new_whale class needs loss softmax, not {self.loss}"
+        if self.loss == "softmax" and self.mirror_individuals:
+            return "loss softmax names whales, mirrored ones are none; set mirror_individuals=false"
+        if self.loss == "triplet" and self.batch_size < 2 * self.photos_per_whale:
+            return "batch_size must hold two whales of photos_per_whale photos each"
+        if self.head_epochs > self.epochs:
+            return f"head_epochs is {self.head_epochs} of {self.epochs} epochs"
+        if self.head_epochs and self.loss != "softmax":
+            return f"head_epochs train a classifier's head: loss softmax, not {self.loss}"
+        if self.fold >= self.folds:
+            return f"fold is {self.fold}; of {self.folds} folds the first is 0"
+        return ""
 
 
 def read_config(path: Path | None, settings: list[str]) -> TrainConfig:
     """Defaults, then the TOML file, then ``key=value`` settings.
+
+    A table ``paper`` in the file says where a recipe comes from and sets nothing; see
+    :mod:`flukeprint.training.recipes`.
 
     Raises:
         FlukeprintError: the file is not TOML, a key is unknown or a value of the wrong type.
@@ -144,6 +165,7 @@ def read_config(path: Path | None, settings: list[str]) -> TrainConfig:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise FlukeprintError(f"{path}: not a readable TOML file: {error}") from None
+        raw.pop("paper", None)
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -175,7 +197,7 @@ def _toml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return repr(value)
+    return repr(list(value) if isinstance(value, tuple) else value)
 
 
 _KINDS: dict[type, str] = {
@@ -183,6 +205,7 @@ _KINDS: dict[type, str] = {
     int: "a whole number",
     float: "a number",
     str: "text",
+    tuple: "a list of whole numbers",
 }
 
 
@@ -195,6 +218,8 @@ def _checked(raw: dict[str, Any], source: str) -> dict[str, Any]:
         wanted = types[key]
         if wanted is float and type(value) is int:
             value = float(value)
+        if wanted is tuple and type(value) is list and all(type(part) is int for part in value):
+            value = tuple(value)
         if type(value) is not wanted:
             raise FlukeprintError(f"{source}: {key} is {value!r}; it must be {_KINDS[wanted]}")
         checked[key] = value

@@ -60,7 +60,7 @@ def samples_of(
         unidentified = row.individual == NEW_WHALE
         if (group, row.individual) in seen:
             continue
-        if unidentified and (group in named or not config.new_whales_as_individuals):
+        if unidentified and (group in named or config.new_whale == "left-out"):
             continue
         seen.add((group, row.individual))
         whale = f"{NEW_WHALE} {row.name}" if unidentified else row.individual
