@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeprint.crops import WHOLE, crop
+from flukeprint.crops import WHOLE, crop, planes
 from flukeprint.records import Box
-from tests.tiny import Pixels, picture
+from tests.tiny import Pixels, picture, tinted
 
 QUARTERS = np.repeat(np.repeat(np.array([[10, 20], [30, 40]], np.uint8), 8, axis=0), 8, axis=1)
 
@@ -45,6 +45,24 @@ def test_beyond_the_photo_its_edge_repeats() -> None:
     assert (cut[:, :8] == cut[:, 8:9]).all()
     assert (cut[:8] == cut[8]).all()
     assert (cut[8:24, 8:24] == crop(QUARTERS, WHOLE, 16, 16)).all()
+
+
+@pytest.mark.parametrize("box", [WHOLE, Box(0.3, 0.2, 0.9, 0.7), Box(0.0, 0.5, 0.1, 1.0)])
+@pytest.mark.parametrize("margin", [0.0, 0.4])
+def test_a_crop_of_colour_is_that_of_each_channel(box: Box, margin: float) -> None:
+    photo = tinted(1, 1.0, 0.6, 0.2)
+    cut = crop(photo, box, 30, 50, margin=margin)
+    assert cut.shape == (30, 50, 3)
+    for channel in range(3):
+        alone = crop(np.ascontiguousarray(photo[:, :, channel]), box, 30, 50, margin=margin)
+        assert (cut[:, :, channel] == alone).all()
+
+
+def test_a_network_takes_channels_first() -> None:
+    photo = tinted(1, 1.0, 0.6, 0.2)
+    assert planes(photo).shape == (3, 64, 96)
+    assert (planes(photo)[1] == photo[:, :, 1]).all()
+    assert (planes(picture(1)) == picture(1)[None]).all()
 
 
 def sides() -> st.SearchStrategy[tuple[float, float]]:

@@ -21,7 +21,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.model import Model
 from flukeprint.network import Network
 from flukeprint.photos import read_photo
-from tests.tiny import Pixels, picture
+from tests.tiny import Pixels, make_model, picture, tinted
 
 
 class Counting(Network):
@@ -45,6 +45,12 @@ def photos(tmp_path: Path, write_picture: Callable[..., Path]) -> list[Path]:
         write_picture(tmp_path / "photos" / f"{number}.png", picture(number))
         for number in range(10)
     ]
+
+
+@pytest.fixture
+def colour_model(tmp_path: Path) -> Model:
+    """The tiny model of three channels: 64 numbers of each."""
+    return make_model(tmp_path / "colour.fluke", channels=3, embedding_size=192)
 
 
 def test_the_order_of_paths_is_kept(photos: list[Path], tiny_model: Model) -> None:
@@ -285,20 +291,67 @@ def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert default_folder().name == "flukeprint"
 
 
+def test_colour_tells_apart_what_grey_cannot(
+    tmp_path: Path, tiny_model: Model, colour_model: Model, write_picture: Callable[..., Path]
+) -> None:
+    # A red and a blue that weigh the same in grey: 0.299 x 97 = 0.114 x 255.
+    red, blue = np.zeros((2, 64, 96, 3), dtype=np.uint8)
+    red[:, 48:, 0], blue[:, 48:, 2] = 97, 255
+    paths = [
+        write_picture(tmp_path / f"{name}.png", pixels)
+        for name, pixels in (("red", red), ("blue", blue))
+    ]
+    grey = embed_photos(paths, Network(tiny_model)).embeddings.vectors
+    colour = embed_photos(paths, Network(colour_model)).embeddings.vectors
+    assert (grey.shape, colour.shape) == ((2, 64), (2, 192))
+    assert (grey[0] == grey[1]).all()
+    assert colour[0] @ colour[1] < 0.1
+
+
+def test_a_large_colour_photo_is_made_smaller_as_each_channel_of_it(
+    tmp_path: Path, colour_model: Model, write_picture: Callable[..., Path]
+) -> None:
+    small = tinted(1, 0.9, 0.5, 0.2)
+    large = small.repeat(9, axis=0).repeat(11, axis=1)  # 576 x 1056: halved to 4 x 64 px and more
+    paths = [
+        write_picture(tmp_path / f"{name}.png", pixels)
+        for name, pixels in (("small", small), ("large", large))
+    ]
+    network = Network(colour_model)
+    read = embed_module._read(paths[1], network, Cache(None, "m"))
+    assert isinstance(read, embed_module._Read)
+    assert read.pixels is not None
+    assert read.squashed is not None
+    assert (read.pixels.shape, read.squashed.shape) == ((144, 264, 3), (16, 16))
+    vectors = embed_photos(paths, network).embeddings.vectors
+    assert vectors[0] @ vectors[1] > 0.999
+
+
+@pytest.mark.parametrize("channels", [1, 3])
 def test_a_panorama_is_kept_small(
-    tmp_path: Path, tiny_model: Model, write_picture: Callable[..., Path]
+    tmp_path: Path,
+    tiny_model: Model,
+    colour_model: Model,
+    write_picture: Callable[..., Path],
+    channels: int,
 ) -> None:
     path = write_picture(tmp_path / "wide.png", np.zeros((300, 9_000), dtype=np.uint8))
-    network = Network(tiny_model)
+    network = Network(tiny_model if channels == 1 else colour_model)
     read = embed_module._read(path, network, Cache(None, "m"))
     assert isinstance(read, embed_module._Read)
     assert read.pixels is not None
-    most = (2 * embed_module.DETAIL) ** 2 * 32 * 64
+    most = (2 * embed_module.DETAIL) ** 2 * 32 * 64 * channels
     assert read.pixels.nbytes <= most
 
 
+@pytest.mark.parametrize(("channels", "batches"), [(1, [3, 3, 3, 1]), (3, [1] * 10)])
 def test_large_photos_make_smaller_batches(
-    photos: list[Path], tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+    photos: list[Path],
+    tiny_model: Model,
+    colour_model: Model,
+    monkeypatch: pytest.MonkeyPatch,
+    channels: int,
+    batches: list[int],
 ) -> None:
     sizes: list[int] = []
 
@@ -308,5 +361,5 @@ def test_large_photos_make_smaller_batches(
             return super().embed(crops)
 
     monkeypatch.setattr(embed_module, "WAITING_BYTES", 2 * 96 * 64)
-    embed_photos(photos, Sizing(tiny_model))
-    assert sizes == [3, 3, 3, 1]
+    embed_photos(photos, Sizing(tiny_model if channels == 1 else colour_model))
+    assert sizes == batches

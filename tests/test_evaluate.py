@@ -125,6 +125,37 @@ def test_a_softmax_model_that_was_never_taught_a_whale_can_be_scored() -> None:
     assert report.queries[2]["place"] in (0, 3, 4)
 
 
+def only(names: tuple[str, ...]) -> EmbeddedTable:
+    """As if no other photo had been embedded."""
+    whole = embedded()
+    rows = [whole.row_of[name] for name in names]
+    some = Embeddings(
+        whole.embeddings.vectors[rows], tuple(whole.embeddings.hashes[r] for r in rows), MODEL.id
+    )
+    return EmbeddedTable(TABLE, some, {name: row for row, name in enumerate(names)})
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ("A", "B", "C", NEW_WHALE, "Z"),
+        ("A", "B", NEW_WHALE, "X", "Y"),  # never taught C, taught two that the gallery lacks
+        ("C", "Z", "Y", "B", "A"),
+    ],
+)
+def test_a_softmax_model_needs_no_embedded_gallery(classes: tuple[str, ...]) -> None:
+    model = replace(MODEL, manifest=replace(MODEL.manifest, kind="softmax", classes=classes))
+    report = evaluate_split(model, SPLIT, only(QUERIES), CALIBRATION)
+    assert report == evaluate_split(model, SPLIT, embedded(), CALIBRATION)
+    assert (report.gallery_photos, report.gallery_whales) == (5, 3)
+    assert (report.queries_known, report.queries_new) == (3, 1)
+
+
+def test_an_embedding_model_does_need_it() -> None:
+    with pytest.raises(FlukeprintError, match="not one gallery photo could be read"):
+        evaluate_split(MODEL, SPLIT, only(QUERIES), CALIBRATION)
+
+
 def test_answers_that_need_no_learning() -> None:
     """Twins: qa of a2; qd of n1."""
     twins = {name: number for number, name in enumerate(VECTORS)} | {"qa": 1, "qd": 4}

@@ -12,14 +12,15 @@ from PIL import Image
 
 from flukeprint.cache import Cache
 from flukeprint.crops import WHOLE, crop
+from flukeprint.drawn import draw_whale, photograph
 from flukeprint.embed import embed_photos
 from flukeprint.errors import FlukeprintError
 from flukeprint.identify import identify
-from flukeprint.model import Model
+from flukeprint.model import Model, save_model
 from flukeprint.network import Network
 from flukeprint.records import NEW_WHALE, LabelledPhoto, Table
 from flukeprint.tables import read_table
-from tests.tiny import picture, softmax_onnx
+from tests.tiny import TINY, localiser_onnx, picture, softmax_onnx
 
 
 @pytest.fixture
@@ -181,6 +182,34 @@ def test_a_softmax_model_answers_through_the_same_function(
     assert {c.individual for c in answers[0].candidates} == {"w_a", "w_b", "w_unseen"}
     assert answers[1].candidates[0].photos == ("1.jpg", "2.jpg", "3.jpg")
     assert answers[2].new == max(answer.new or 0 for answer in answers)
+    for answer in answers:
+        total = sum(c.probability for c in answer.candidates) + (answer.new or 0)
+        assert total == pytest.approx(1.0)
+
+
+def test_a_colour_softmax_model_names_drawn_whales(
+    tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    """From files on disk: each whale is taught by one photo and asked about by its JPEG."""
+    names = ("d_a", "d_b", "d_c")
+    taught = [photograph(draw_whale(seed), 0).pixels for seed in range(3)]
+    rows = np.stack([np.moveaxis(crop(pixels, WHOLE, 32, 64), -1, 0) for pixels in taught])
+    manifest = replace(TINY, kind="softmax", classes=names, embedding_size=3, channels=3)
+    model = save_model(
+        manifest, softmax_onnx(rows), localiser_onnx(0, 0, 1, 1), tmp_path / "c.fluke"
+    )
+    asked = [
+        write_picture(tmp_path / f"{name}.jpg", pixels, quality=95)
+        for name, pixels in zip(names, taught, strict=True)
+    ]
+    table = Table(
+        tmp_path,
+        tuple(LabelledPhoto(f"{name}.jpg", tmp_path / f"{name}.jpg", name) for name in names),
+    )
+    answers, failures = identify(asked, table, Network(model))
+    assert failures == ()
+    assert [answer.candidates[0].individual for answer in answers] == list(names)
+    assert answers[1].candidates[0].photos == ("d_b.jpg",)
     for answer in answers:
         total = sum(c.probability for c in answer.candidates) + (answer.new or 0)
         assert total == pytest.approx(1.0)

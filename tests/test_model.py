@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -101,6 +102,12 @@ def test_a_flipped_byte_is_refused_or_harmless(
         ({"classes": ["a", "a"]}, "a class twice"),
         ({"classes": 3}, r"model\.json is not valid"),
         ({"surprise": 1}, "surprise"),
+        ({"channels": 2}, r"channels 2; it must be 1 \(grey\) or 3 \(colour\)"),
+        ({"channels": 0}, "channels 0"),
+        ({"channels": "3"}, "channels '3'"),
+        ({"channels": True}, "channels True"),
+        ({"channels": 3.0}, "channels 3.0"),
+        ({"channels": [3]}, "channels"),
     ],
 )
 def test_a_manifest_that_cannot_be_is_refused(
@@ -109,6 +116,23 @@ def test_a_manifest_that_cannot_be_is_refused(
     members = members_of(tiny_model) | {MANIFEST: json.dumps(BODY | change).encode()}
     with pytest.raises(FlukeprintError, match=reason):
         load(tmp_path, packed(members))
+
+
+def test_a_file_from_before_there_was_colour_is_grey(tmp_path: Path, tiny_model: Model) -> None:
+    older = json.dumps({name: value for name, value in BODY.items() if name != "channels"}).encode()
+    members = members_of(tiny_model) | {MANIFEST: older}
+    model = load(tmp_path, packed(members))
+    assert model.manifest == tiny_model.manifest
+    assert model.manifest.channels == 1
+    digest = hashlib.sha256()  # the id is of what the file holds, not of what is made of it
+    for name, content in sorted(members.items()):
+        digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    assert model.id == digest.hexdigest()
+
+
+def test_a_colour_model_comes_back_as_one(tmp_path: Path) -> None:
+    make_model(tmp_path / "c.fluke", channels=3, embedding_size=192)
+    assert load_model(tmp_path / "c.fluke").manifest.channels == 3
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])

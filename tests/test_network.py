@@ -11,13 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from PIL import Image
 
 from flukeprint.crops import WHOLE, crop
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Model
 from flukeprint.network import LEAST_SIDE, Network, box_of
 from flukeprint.records import Box
-from tests.tiny import embedder_onnx, localiser_onnx, picture
+from tests.tiny import embedder_onnx, localiser_onnx, make_model, picture, tinted
+
+
+@pytest.fixture
+def colour_model(tmp_path: Path) -> Model:
+    """The tiny model of three channels: 64 numbers of each."""
+    return make_model(tmp_path / "colour.fluke", channels=3, embedding_size=192)
 
 
 @given(st.lists(st.floats(width=32), min_size=4, max_size=4))
@@ -60,6 +67,36 @@ def test_the_localiser_says_what_is_cut(tiny_model: Model) -> None:
     (box,) = network.locate([network.squash(picture(1))])
     assert box == Box(0.5, 0.0, 1.0, 0.5)
     assert (network.cut(picture(1), box) == crop(picture(1), box, 32, 64)).all()
+
+
+def test_the_localiser_sees_colour_photos_in_grey(tiny_model: Model) -> None:
+    network = Network(tiny_model)
+    photo = tinted(1, 0.9, 0.5, 0.2)
+    grey = np.asarray(Image.fromarray(photo).convert("L"))
+    squashed = network.squash(photo)
+    assert squashed.shape == (16, 16)
+    assert squashed.dtype == np.uint8
+    assert (squashed == network.squash(grey)).all()
+
+
+def test_a_colour_embedder_is_fed_channels_first(colour_model: Model) -> None:
+    network = Network(colour_model)
+    photo = tinted(1, 0.9, 0.0, 0.3)
+    cut = network.cut(photo, WHOLE)
+    assert cut.shape == (32, 64, 3)
+    (vector,) = network.embed([cut])
+    cells = cut.reshape(8, 4, 8, 8, 3).mean(axis=(1, 3)).transpose(2, 0, 1).ravel()
+    wanted = cells - cells.mean()
+    assert vector == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-5)
+
+
+def test_crops_of_other_channels_than_the_models_are_an_error(
+    tiny_model: Model, colour_model: Model
+) -> None:
+    for model, cut in ((tiny_model, tinted(1, 1, 1, 1)), (colour_model, picture(1))):
+        network = Network(model)
+        with pytest.raises(FlukeprintError, match="the model's embedder does not run"):
+            network.embed([network.cut(cut, WHOLE)])
 
 
 def test_a_model_without_a_localiser_takes_the_whole_photo(tiny_model: Model) -> None:

@@ -21,9 +21,16 @@ from PIL import Image
 
 from flukeprint import photos
 from flukeprint.errors import FlukeprintError
-from flukeprint.photos import PhotoFile, decode_grey, decode_rgb, find_photos, read_photo
+from flukeprint.photos import (
+    PhotoFile,
+    decode,
+    decode_grey,
+    decode_rgb,
+    find_photos,
+    read_photo,
+)
 from flukeprint.records import Failure
-from tests.tiny import Pixels, in_memory, picture
+from tests.tiny import Pixels, in_memory, picture, tinted
 
 EXIF_ORIENTATION = 0x0112
 
@@ -73,6 +80,20 @@ def test_colour_is_kept_in_rgb_and_weighed_in_grey() -> None:
     photo = encoded(Image.new("RGB", (3, 2), (200, 100, 50)), "PNG")
     assert (colour(photo) == (200, 100, 50)).all()
     assert (grey(photo) == 124).all()  # 0.299 x 200 + 0.587 x 100 + 0.114 x 50
+
+
+def test_a_model_gets_as_many_channels_as_it_has() -> None:
+    photo = encoded(Image.fromarray(tinted(1, 0.9, 0.5, 0.2)), "PNG")
+    assert np.array_equal(np.asarray(decode(photo, 1)), grey(photo))
+    assert np.array_equal(np.asarray(decode(photo, 3)), colour(photo))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_big_jpeg_in_colour_may_be_decoded_smaller(channels: int) -> None:
+    photo = encoded(Image.fromarray(tinted(1, 0.9, 0.5, 0.2)).resize((800, 800)), "JPEG")
+    small = decode(photo, channels, least_px=90)
+    assert not isinstance(small, Failure)
+    assert small.shape[:2] == (100, 100)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

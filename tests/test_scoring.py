@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from flukeprint.collection import read_collection
+from flukeprint.cache import Cache
+from flukeprint.collection import Collection, read_collection
 from flukeprint.drawn.catalogue import write_catalogue
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Model, save_model
-from flukeprint.scoring import evaluate_target, own_split
+from flukeprint.network import Network
+from flukeprint.scoring import embed_collection, evaluate_target, own_split, score_protocols
 from flukeprint.splits import make_splits, write_split
 from flukeprint.tables import fingerprint
+from tests.tiny import Pixels
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +81,73 @@ def test_a_collection_it_learned_from_is_scored_on_the_models_own_split(
         collection.table, collection.twin_group, "open-set", seed=7, queries=0.3, new_share=0.4
     )
     assert split == wanted
+
+
+def trained_on_fold(tiny_model: Model, data: Collection, **recipe: object) -> Model:
+    manifest = replace(
+        tiny_model.manifest,
+        training={"fingerprint": fingerprint(data.table)},
+        split={"protocol": "kfold", "seed": 7, "settings": {"folds": 3.0}, **recipe},
+    )
+    return replace(tiny_model, manifest=manifest)
+
+
+@pytest.mark.parametrize("fold", [0, 2])
+def test_a_models_own_fold_is_remade(drawn: Path, tiny_model: Model, fold: int) -> None:
+    collection = read_collection(drawn)
+    splits = make_splits(collection.table, collection.twin_group, "kfold", seed=7, folds=3)
+    assert own_split(trained_on_fold(tiny_model, collection, fold=fold), collection) == splits[fold]
+    noted = trained_on_fold(tiny_model, collection, settings={"folds": 3.0, "fold": float(fold)})
+    assert own_split(noted, collection) == splits[fold]
+
+
+@pytest.mark.parametrize("fold", [3, -1, "first", 0.5])
+def test_a_fold_that_is_not_there_is_an_error(drawn: Path, tiny_model: Model, fold: object) -> None:
+    collection = read_collection(drawn)
+    with pytest.raises(FlukeprintError, match="trained on fold .*; kfold has 3, the first is 0"):
+        own_split(trained_on_fold(tiny_model, collection, fold=fold), collection)
+
+
+def test_only_the_named_photos_are_embedded(drawn: Path, tiny_model: Model) -> None:
+    collection = read_collection(drawn)
+    names = [row.name for row in collection.table.rows]
+    network, kept = Network(tiny_model), Cache(None, tiny_model.id)
+    some = embed_collection(collection, network, kept, names={names[5], names[2], "elsewhere"})
+    assert list(some.row_of) == [names[2], names[5]]
+    whole = embed_collection(collection, network, Cache(None, tiny_model.id))
+    assert list(whole.row_of) == names
+    assert some.embeddings.vectors == pytest.approx(whole.embeddings.vectors[[2, 5]], abs=1e-6)
+
+
+def test_a_softmax_model_embeds_its_queries_alone_and_has_no_other_catalogue(
+    drawn: Path, tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = read_collection(drawn)
+    (split,) = make_splits(
+        collection.table, collection.twin_group, "open-set", queries=0.5, new_share=0.5
+    )
+    write_split(split, tmp_path / "split.json")
+    learned = set(split.gallery)
+    taught = sorted({row.individual for row in collection.table.rows if row.name in learned})
+    classes = (*taught, *(f"other {n}" for n in range(64 - len(taught))))
+    manifest = replace(tiny_model.manifest, kind="softmax", classes=classes)
+    path = tmp_path / "softmax.fluke"
+    model = save_model(manifest, tiny_model.embedder, tiny_model.localiser, path)
+    whole = embed_collection(collection, Network(model), Cache(None, model.id))
+    wanted = score_protocols(model, split, collection, whole)
+
+    embedded: list[int] = []
+    embed = Network.embed
+
+    def count(network: Network, crops: Sequence[Pixels]) -> NDArray[np.float32]:
+        embedded.append(len(crops))
+        return embed(network, crops)
+
+    monkeypatch.setattr(Network, "embed", count)
+    reports = evaluate_target(drawn, model_path=path, split_path=tmp_path / "split.json")
+    assert sum(embedded) == len(split.queries)
+    assert {report.protocol for report in reports} == {"open-set"}
+    assert reports == wanted
 
 
 def test_photos_that_the_model_has_seen_are_refused(

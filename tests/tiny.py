@@ -58,18 +58,24 @@ def table_of(*rows: tuple[str, str], encounters: dict[str, str] | None = None) -
     )
 
 
+def tinted(seed: int, red: float, green: float, blue: float) -> Pixels:
+    """The same picture in one colour: (64, 96, 3) uint8, each channel a share of the grey."""
+    grey = picture(seed)
+    return np.stack([(share * grey).round().astype(np.uint8) for share in (red, green, blue)], -1)
+
+
 def in_memory(data: bytes) -> PhotoFile:
     """A photo that was never on disk."""
     return PhotoFile(Path("memory.jpg"), data, "0" * 64)
 
 
 def _serialised(
-    nodes: Sequence[onnx.NodeProto], size: tuple[int, int], out: int, **constants: object
+    nodes: Sequence[onnx.NodeProto], size: tuple[int, int, int], out: int, **constants: object
 ) -> bytes:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, *size])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *size])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", out])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
@@ -78,8 +84,11 @@ def _serialised(
     return bytes(proto.SerializeToString())
 
 
-def embedder_onnx(height: int = 32, width: int = 64) -> bytes:
-    """(N, 1, height, width) to (N, 64): averages of 8 x 8 cells, less their mean, length 1."""
+def embedder_onnx(height: int = 32, width: int = 64, channels: int = 1) -> bytes:
+    """(N, channels, height, width) to (N, 64 channels).
+
+    Averages of 8 x 8 cells in each channel, less their mean over all, length 1.
+    """
     kernel = [height // 8, width // 8]
     nodes = [
         helper.make_node("AveragePool", ["x"], ["cells"], kernel_shape=kernel, strides=kernel),
@@ -93,7 +102,8 @@ def embedder_onnx(height: int = 32, width: int = 64) -> bytes:
         helper.make_node("Div", ["centred", "safe"], ["y"]),
     ]
     least = np.float32(1e-6)
-    return _serialised(nodes, (height, width), 64, axis=np.array([1]), least=least)
+    size = channels, height, width
+    return _serialised(nodes, size, 64 * channels, axis=np.array([1]), least=least)
 
 
 def localiser_onnx(*corners: float, side: int = 16) -> bytes:
@@ -105,12 +115,15 @@ def localiser_onnx(*corners: float, side: int = 16) -> bytes:
     ]
     zeros = np.zeros((side * side, 4), dtype=np.float32)
     return _serialised(
-        nodes, (side, side), 4, zeros=zeros, corners=np.array([corners], dtype=np.float32)
+        nodes, (1, side, side), 4, zeros=zeros, corners=np.array([corners], dtype=np.float32)
     )
 
 
-def softmax_onnx(rows: Pixels, height: int = 32, width: int = 64) -> bytes:
-    """(N, 1, height, width) to (N, len(rows)): the crop's likeness to each of some crops."""
+def softmax_onnx(rows: Pixels) -> bytes:
+    """Pixels as ``rows`` holds them, (C, H, W), to (N, len(rows)): likeness to each of the rows.
+
+    Rows of (H, W) are of one channel.
+    """
     flat = rows.reshape(len(rows), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     flat /= np.linalg.norm(flat, axis=1, keepdims=True) * 4_000
@@ -118,10 +131,13 @@ def softmax_onnx(rows: Pixels, height: int = 32, width: int = 64) -> bytes:
         helper.make_node("Flatten", ["x"], ["flat"], axis=1),
         helper.make_node("MatMul", ["flat", "weights"], ["y"]),
     ]
-    return _serialised(nodes, (height, width), len(rows), weights=flat.T.copy())
+    *colours, height, width = rows.shape[1:]
+    size = colours[0] if colours else 1, height, width
+    return _serialised(nodes, size, len(rows), weights=flat.T.copy())
 
 
 def make_model(path: Path, **changes: object) -> Model:
     """Pack the tiny model; ``changes`` are the manifest's."""
     manifest = replace(TINY, **changes)  # type: ignore[arg-type]
-    return save_model(manifest, embedder_onnx(), localiser_onnx(0.0, 0.0, 1.0, 1.0), path)
+    embedder = embedder_onnx(channels=manifest.channels)
+    return save_model(manifest, embedder, localiser_onnx(0.0, 0.0, 1.0, 1.0), path)

@@ -127,6 +127,8 @@ def split(
 @click.option("--out", type=PATH, required=True, help="The run's folder.")
 @click.option("--config", type=PATH, help="TOML file with settings.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting; repeat.")
+@click.option("--pretrained", is_flag=True, help="Fetch the backbone's published weights.")
+@click.option("--weights", type=PATH, help="The backbone's weights: safetensors or state dict.")
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 @JSON
 def train(
@@ -134,6 +136,8 @@ def train(
     out: Path,
     config: Path | None,
     settings: tuple[str, ...],
+    pretrained: bool,
+    weights: Path | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -148,7 +152,7 @@ def train(
         result = library(
             data,
             out,
-            read_config(config, list(settings)),
+            read_config(config, [*settings, *_starting(pretrained, weights)]),
             device=device,
             progress=progress,
             report=lambda line: click.echo(line, err=True),
@@ -164,6 +168,15 @@ def train(
         )
 
 
+def _starting(pretrained: bool, weights: Path | None) -> list[str]:
+    """The settings that the options for published weights stand for."""
+    if pretrained and weights:
+        raise FlukeprintError("--pretrained fetches weights, --weights brings them; give one")
+    if weights:
+        return ["pretrained=false", f"weights={_json(str(weights))}"]
+    return ["pretrained=true"] if pretrained else []
+
+
 @cli.command()
 @click.argument("run", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Model file to write.")
@@ -175,6 +188,130 @@ def export(run: Path, out: Path) -> None:
     with progress_bar() as progress:
         model = library(run, out, progress=progress)
     click.echo(f"{out}: model {model.id[:16]}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+@cli.command()
+@DATA
+@click.option("--out", type=PATH, required=True, help="The search's folder.")
+@click.option("--config", type=PATH, help="TOML file with settings to start from.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting; repeat.")
+@click.option("--what", required=True, help="learning-rate or augmentation.")
+@click.option(
+    "--trials",
+    default=12,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many values to try, those of an earlier call among them.",
+)
+@click.option("--epochs", type=int, help="Epochs of a trial; else the config's.")
+@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@JSON
+def search(
+    data: Path,
+    out: Path,
+    config: Path | None,
+    settings: tuple[str, ...],
+    what: str,
+    trials: int,
+    epochs: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Search for a better learning rate or range of augmentation; one that was cut goes on.
+
+    Each trial is a training run, scored on its validation photos. Needs flukeprint[train].
+    """
+    from flukeprint.console_progress import progress_bar
+
+    read_config, library = _training("config", "read_config"), _training("search", "search")
+    with progress_bar() as progress:
+        best = library(
+            data,
+            out,
+            read_config(config, list(settings)),
+            what=what,
+            trials=trials,
+            epochs=epochs,
+            device=device,
+            progress=progress,
+            report=lambda line: click.echo(line, err=True),
+        )
+    if as_json:
+        click.echo(_json(best))
+    else:
+        named = ", ".join(f"{name} {value:.4g}" for name, value in best["settings"].items())
+        click.echo(
+            f"best of {best['trials']} trials ({best['failed']} failed): {named}, validation MAP@5 "
+            f"{best['value']:.3f}; next: "
+            f"flukeprint train {data} --config {out / 'best.toml'} --out RUN"
+        )
+
+
+@cli.group()
+def bench() -> None:
+    """Measure systems side by side."""
+
+
+@bench.command()
+@click.option("--data", type=PATH, help="A labelled collection.")
+@click.option("--out", type=PATH, help="Folder for the runs and the table; a cut bench goes on.")
+@click.option("--only", multiple=True, metavar="NAME", help="One recipe, or a .toml file; repeat.")
+@click.option(
+    "--epochs",
+    multiple=True,
+    metavar="N|NAME=N",
+    help="Fewer or more epochs than the recipes', for all or for one; repeat.",
+)
+@click.option(
+    "--weights",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Published weights for a transfer recipe; repeat.",
+)
+@click.option("--pretrained", is_flag=True, help="Fetch published weights for the transfers.")
+@click.option("--list", "listing", is_flag=True, help="Name the recipes and what was published.")
+@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@JSON
+def papers(
+    data: Path | None,
+    out: Path | None,
+    only: tuple[str, ...],
+    epochs: tuple[str, ...],
+    weights: tuple[str, ...],
+    pretrained: bool,
+    listing: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train and score every system of the two student papers, all the same way.
+
+    Writes papers.md, papers.csv and papers.png into --out, beside each run's curves and answers.
+    """
+    if listing:
+        told = _training("bench.listing", "listing_json" if as_json else "list_recipes")
+        click.echo(told().rstrip())
+        return
+    if data is None or out is None:
+        raise FlukeprintError("bench papers needs --data and --out (or --list)")
+    from flukeprint.console_progress import progress_bar
+
+    library, markdown = (
+        _training("bench.run", "bench_papers"),
+        _training("bench.table", "markdown"),
+    )
+    with progress_bar() as progress:
+        rows = library(
+            data,
+            out,
+            only=only,
+            epochs=epochs,
+            weights=weights,
+            pretrained=pretrained,
+            device=device,
+            progress=progress,
+            report=lambda line: click.echo(line, err=True),
+        )
+    click.echo(_json([row.to_dict() for row in rows]) if as_json else markdown(rows))
 
 
 @cli.command()

@@ -14,13 +14,16 @@ WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 def crop(
     pixels: NDArray[np.uint8], box: Box, height_px: int, width_px: int, *, margin: float = 0.0
 ) -> NDArray[np.uint8]:
-    """Resize the part of a grey photo inside ``box`` to (height_px, width_px) uint8.
+    """Resize the part of a photo inside ``box``.
+
+    A grey photo (H, W) uint8 gives (height_px, width_px) uint8, one in colour (H, W, 3) gives
+    (height_px, width_px, 3).
 
     The box is first widened on each side by ``margin`` of its own size; what then lies outside the
     photo repeats the photo's edge. The fluke fills the result whatever its aspect: distance and
     foreshortening are taken out, as a person does who compares two flukes.
     """
-    height, width = pixels.shape
+    height, width = pixels.shape[:2]
     pad_x, pad_y = margin * (box.x1 - box.x0), margin * (box.y1 - box.y0)
     left, right, before_x, after_x = _span(box.x0 - pad_x, box.x1 + pad_x, width_px)
     top, bottom, before_y, after_y = _span(box.y0 - pad_y, box.y1 + pad_y, height_px)
@@ -30,7 +33,13 @@ def crop(
     cut = np.asarray(part)
     if inner == (width_px, height_px):
         return cut
-    return np.pad(cut, ((before_y, after_y), (before_x, after_x)), mode="edge")
+    colours = [(0, 0)] * (cut.ndim - 2)
+    return np.pad(cut, [(before_y, after_y), (before_x, after_x), *colours], mode="edge")
+
+
+def planes(cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A crop as a network takes it: (H, W) to (1, H, W), (H, W, 3) to (3, H, W); a view."""
+    return cut[None] if cut.ndim == 2 else np.moveaxis(cut, -1, 0)
 
 
 def _span(low: float, high: float, size_px: int) -> tuple[float, float, int, int]:

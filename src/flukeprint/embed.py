@@ -20,7 +20,7 @@ from PIL import Image
 
 from flukeprint.cache import Cache, Stamp, stamp_of
 from flukeprint.network import Network, available_cores
-from flukeprint.photos import decode_grey, read_photo
+from flukeprint.photos import decode, read_photo
 from flukeprint.records import Embeddings, Failure
 
 BATCH = 64
@@ -45,7 +45,10 @@ class EmbeddedPhotos:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """One photo read in a worker; ``pixels`` is None where its embedding is known."""
+    """One photo read in a worker; ``pixels`` is None where its embedding is known.
+
+    Grey (H, W) or colour (H, W, 3), as the model sees photos; ``squashed`` is always grey.
+    """
 
     sha256: str
     pixels: NDArray[np.uint8] | None = None
@@ -110,7 +113,7 @@ def _read_ahead(
 ) -> Generator[_Read | Failure, None, None]:
     """Read in threads (Pillow decodes outside Python's lock), in order, a few batches ahead."""
     manifest = network.model.manifest
-    most_bytes = (2 * DETAIL) ** 2 * manifest.height_px * manifest.width_px
+    most_bytes = (2 * DETAIL) ** 2 * manifest.height_px * manifest.width_px * manifest.channels
     workers = available_cores()
     most_ahead = max(workers, min(2 * BATCH, WAITING_BYTES // most_bytes))
     pool = ThreadPoolExecutor(max_workers=workers)
@@ -148,14 +151,14 @@ def _read_fresh(path: Path, network: Network, kept: Cache, stamp: Stamp | None) 
         return _Read(photo.sha256)
     manifest = network.model.manifest
     least_px = DETAIL * max(manifest.height_px, manifest.width_px)
-    pixels = decode_grey(photo, least_px=least_px)
+    pixels = decode(photo, manifest.channels, least_px=least_px)
     if isinstance(pixels, Failure):
         return pixels
     # Each side on its own: a panorama is as small in memory as any other photo.
     across, down = (
         max(1, side // (DETAIL * side_px))
         for side, side_px in zip(
-            pixels.shape[::-1], (manifest.width_px, manifest.height_px), strict=True
+            pixels.shape[1::-1], (manifest.width_px, manifest.height_px), strict=True
         )
     )
     if across > 1 or down > 1:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from flukeprint import metrics
 from flukeprint.decide import Calibration, believe, order
 from flukeprint.errors import FlukeprintError
-from flukeprint.identify import likeness_of
-from flukeprint.model import Model
+from flukeprint.identify import index_unseen, likeness_of
+from flukeprint.model import Manifest, Model
 from flukeprint.rank import GalleryIndex, index_gallery
 from flukeprint.records import NEW_WHALE, Embeddings, Interval, Split, Table
 from flukeprint.submission import fillers
@@ -110,12 +110,26 @@ def refuse_trained(model: Model, embedded: EmbeddedTable, asked: Asked) -> None:
         )
 
 
-def gallery_of(split: Split, embedded: EmbeddedTable) -> GalleryIndex:
-    """Index a split's gallery; a photo with several labels counts for each."""
-    side = set(split.gallery)
-    rows = [r for r in embedded.table.rows if r.name in side and r.name in embedded.row_of]
+def usable(split: Split, embedded: EmbeddedTable, manifest: Manifest) -> set[str]:
+    """The names of the photos to score with: those that were embedded.
+
+    A softmax model compares with no photo, so that its whole gallery counts, embedded or not.
+    """
+    return set(embedded.row_of).union(split.gallery if manifest.kind == "softmax" else ())
+
+
+def gallery_of(split: Split, embedded: EmbeddedTable, manifest: Manifest) -> GalleryIndex:
+    """Index a split's gallery; a photo with several labels counts for each.
+
+    Raises:
+        FlukeprintError: the gallery is empty, or none of it could be read.
+    """
+    side = usable(split, embedded, manifest).intersection(split.gallery)
+    rows = [row for row in embedded.table.rows if row.name in side]
     if not rows:
         raise FlukeprintError(f"{embedded.table.source}: not one gallery photo could be read")
+    if manifest.kind == "softmax":
+        return index_unseen(rows)
     picked = np.array([embedded.row_of[row.name] for row in rows])
     return index_gallery(
         embedded.embeddings.vectors[picked], [r.individual for r in rows], [r.name for r in rows]
@@ -130,14 +144,16 @@ def evaluate_split(
 ) -> Report:
     """Score a model on a split, by the model's own calibration unless another is given.
 
+    ``embedded`` holds the queries and the gallery; of a softmax model's the queries suffice.
+
     Raises:
         FlukeprintError: the embeddings are another model's, or a query was trained on.
     """
     if embedded.embeddings.model_id != model.id:
         raise FlukeprintError("these embeddings were made by another model; embed again")
-    asked = ask(split, embedded.table, set(embedded.row_of))
+    asked = ask(split, embedded.table, usable(split, embedded, model.manifest))
     refuse_trained(model, embedded, asked)
-    index = gallery_of(split, embedded)
+    index = gallery_of(split, embedded, model.manifest)
     vectors = embedded.embeddings.vectors[[embedded.row_of[name] for name in asked.names]]
     likeness = likeness_of(vectors, index, model.manifest)
     chosen = calibration or Calibration.from_dict(model.manifest.calibration)
@@ -154,11 +170,7 @@ def evaluate_without_learning(
     asked = ask(split, table, set(twin_group))
     side = set(split.gallery)
     rows = [row for row in table.rows if row.name in side and row.name in twin_group]
-    index = index_gallery(
-        np.zeros((len(rows), 1), dtype=np.float32),
-        [row.individual for row in rows],
-        [row.name for row in rows],
-    )
+    index = index_unseen(rows)
     frequent = fillers(Table(table.source, tuple(rows)))[: ANSWERS + 1]
     labels_of_twins = defaultdict(list)
     for row in rows:

@@ -16,8 +16,22 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.model import Manifest
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
-from flukeprint.rank import GalleryIndex, Likeness, best_photos, compare, index_gallery
-from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Table
+from flukeprint.rank import (
+    GalleryIndex,
+    Likeness,
+    best_photos,
+    compare,
+    index_gallery,
+    taught_likeness,
+)
+from flukeprint.records import (
+    NEW_WHALE,
+    Candidate,
+    Failure,
+    Identification,
+    LabelledPhoto,
+    Table,
+)
 
 BLOCK = 256  # queries compared at a time: 256 x 10,000 similarities are 10 MB
 PHOTOS_SHOWN = 3
@@ -44,7 +58,7 @@ def prepare_gallery(
     """
     manifest = network.model.manifest
     if manifest.kind == "softmax":
-        return Gallery(_softmax_index(table, manifest))
+        return Gallery(softmax_index(table.rows, manifest))
     paths = list(dict.fromkeys(row.path for row in table.rows))
     done = embed_photos(paths, network, cache, progress("gallery", len(paths)))
     if not len(done.places):
@@ -60,12 +74,19 @@ def prepare_gallery(
     return Gallery(index, tuple(done.failures.values()))
 
 
-def _softmax_index(table: Table, manifest: Manifest) -> GalleryIndex:
-    """A softmax model knows its whales itself; the table's photos only show who they are."""
-    known = set(manifest.classes)
-    rows = [row for row in table.rows if row.individual in known]
+def index_unseen(rows: Sequence[LabelledPhoto]) -> GalleryIndex:
+    """Index labelled photos without embeddings, for answers that compare with no photo.
+
+    Its vectors are zeros, (N, 1) float32.
+    """
     blank = np.zeros((len(rows), 1), dtype=np.float32)
-    index = index_gallery(blank, [row.individual for row in rows], [row.name for row in rows])
+    return index_gallery(blank, [row.individual for row in rows], [row.name for row in rows])
+
+
+def softmax_index(rows: Sequence[LabelledPhoto], manifest: Manifest) -> GalleryIndex:
+    """A softmax model knows its whales itself; the labelled photos only show who they are."""
+    known = set(manifest.classes)
+    index = index_unseen([row for row in rows if row.individual in known])
     individuals = tuple(sorted(known - {NEW_WHALE}))
     number = {name: place for place, name in enumerate(individuals)}
     renumber = np.array([number[name] for name in index.individuals], dtype=np.int64)
@@ -79,17 +100,7 @@ def likeness_of(vectors: NDArray[np.float32], index: GalleryIndex, manifest: Man
     """Likeness of Q network outputs (Q, embedding_size) to the gallery's whales, in their order."""
     if manifest.kind == "embedding":
         return compare(vectors, index)
-    column = {name: place for place, name in enumerate(manifest.classes)}
-    # A whale that the model was never taught is like nothing to it.
-    whales = np.full((len(vectors), len(index.individuals)), -np.inf, dtype=np.float32)
-    taught = [row for row, name in enumerate(index.individuals) if name in column]
-    whales[:, taught] = vectors[:, [column[index.individuals[row]] for row in taught]]
-    new = (
-        vectors[:, column[NEW_WHALE]]
-        if NEW_WHALE in column
-        else np.full(len(vectors), -np.inf, dtype=np.float32)
-    )
-    return Likeness(whales, new)
+    return taught_likeness(vectors, index.individuals, manifest.classes)
 
 
 def identify(

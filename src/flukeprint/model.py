@@ -37,6 +37,8 @@ class Manifest:
     ``classes``). ``height_px`` and ``width_px`` are the fluke crop's size, ``margin`` the share of
     the box added on each side, ``localiser_px`` the side of the squashed photo that the localiser
     sees (0: the whole photo is the crop). ``calibration`` belongs to :mod:`flukeprint.decide`.
+    ``channels`` is 1 where the embedder sees the crop in grey, 3 where in colour (red, green,
+    blue); a file that does not say is of a grey model. The localiser always sees grey.
     ``split`` says how to remake the split it was trained on; ``trained_on`` holds the first 12
     characters of the SHA-256 of every photo it has seen in training or calibration.
     """
@@ -55,6 +57,7 @@ class Manifest:
     licence: str = ""
     classes: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()
+    channels: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,8 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         raise ValueError(f"sizes {sizes}")
     if not isinstance(manifest.localiser_px, int) or not 0 <= manifest.localiser_px <= 4_096:
         raise ValueError(f"localiser_px {manifest.localiser_px!r}")
+    if type(manifest.channels) is not int or manifest.channels not in (1, 3):
+        raise ValueError(f"channels {manifest.channels!r}; it must be 1 (grey) or 3 (colour)")
     if not (math.isfinite(manifest.margin) and 0.0 <= manifest.margin <= 1.0):
         raise ValueError(f"margin {manifest.margin!r}")
     if len(set(manifest.classes)) < len(manifest.classes):

@@ -1,4 +1,4 @@
-"""Run a model's networks with ONNX Runtime: grey pixels in, boxes and embeddings out."""
+"""Run a model's networks with ONNX Runtime: pixels in, boxes and embeddings out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flukeprint.crops import WHOLE, crop
+from flukeprint.crops import WHOLE, crop, planes
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Model
 from flukeprint.records import Box
@@ -46,13 +46,14 @@ class Network:
             raise FlukeprintError("CUDA did not start on this machine; use --device cpu")
 
     def squash(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A grey photo (height, width) uint8 as the localiser sees it: a square of its own size.
+        """A photo as the localiser sees it: a grey square of its own size, (side, side) uint8.
 
-        1 x 1 where the model has no localiser.
+        The photo is (height, width) or (height, width, 3) uint8. 1 x 1 where the model has no
+        localiser.
         """
         side = self.model.manifest.localiser_px if self._localiser else 1
-        small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
-        return np.asarray(small)
+        grey = Image.fromarray(pixels).convert("L")
+        return np.asarray(grey.resize((side, side), Image.Resampling.BILINEAR))
 
     def locate(self, squashed: Sequence[NDArray[np.uint8]]) -> list[Box]:
         """Find the flukes in N squashed photos (see :meth:`squash`)."""
@@ -62,14 +63,20 @@ class Network:
         return [box_of(corners) for corners in _run(self._localiser, "localiser", batch, 4)]
 
     def cut(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-        """The crop that the embedder sees of one grey photo, (height_px, width_px) uint8."""
+        """The crop that the embedder sees of one photo, in grey or in colour as the photo is.
+
+        (height_px, width_px) or (height_px, width_px, 3) uint8.
+        """
         manifest = self.model.manifest
         size = manifest.height_px, manifest.width_px
         return crop(pixels, box, *size, margin=manifest.margin)
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """N crops (see :meth:`cut`) to (N, embedding_size) float32: unit vectors, or logits."""
-        batch = np.stack(crops)[:, None].astype(np.float32)
+        """N crops (see :meth:`cut`) to (N, embedding_size) float32: unit vectors, or logits.
+
+        The embedder is fed (N, channels, height_px, width_px) float32, 0 to 255.
+        """
+        batch = np.stack([planes(cut) for cut in crops]).astype(np.float32, order="C")
         return _run(self._embedder, "embedder", batch, self.model.manifest.embedding_size)
 
 

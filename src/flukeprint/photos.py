@@ -143,6 +143,11 @@ def decode_rgb(photo: PhotoFile, *, least_px: int = 0) -> NDArray[np.uint8] | Fa
     return _decoded(photo, "RGB", least_px)
 
 
+def decode(photo: PhotoFile, channels: int, *, least_px: int = 0) -> NDArray[np.uint8] | Failure:
+    """The photo as a model of so many channels sees it: 1 is grey, 3 is colour."""
+    return (decode_rgb if channels == 3 else decode_grey)(photo, least_px=least_px)
+
+
 class _Room:
     """Lets threads decode only so many pixels at once that memory stays bounded."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +101,22 @@ def compare(queries: NDArray[np.float32], gallery: GalleryIndex) -> Likeness:
     starts = np.searchsorted(gallery.whale_of, np.arange(len(gallery.individuals)))
     best = np.maximum.reduceat(similar, starts, axis=1)
     return Likeness((best + queries @ gallery.directions.T) / 2, new)
+
+
+def taught_likeness(
+    logits: NDArray[np.float32], individuals: Sequence[str], classes: Sequence[str]
+) -> Likeness:
+    """Likeness of Q queries to ``individuals`` by a classifier's (Q, len(classes)) logits.
+
+    A whale that it was never taught is like nothing to it: -inf.
+    """
+    column = {name: place for place, name in enumerate(classes)}
+    whales = np.full((len(logits), len(individuals)), -np.inf, dtype=np.float32)
+    taught = [row for row, name in enumerate(individuals) if name in column]
+    whales[:, taught] = logits[:, [column[individuals[row]] for row in taught]]
+    if NEW_WHALE in column:
+        return Likeness(whales, logits[:, column[NEW_WHALE]])
+    return Likeness(whales, np.full(len(logits), -np.inf, dtype=np.float32))
 
 
 def best_photos(

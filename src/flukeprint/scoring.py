@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from flukeprint.tables import fingerprint, guard
 
 RUN_MODEL = "model.fluke"
 RUN_FACTS = "run.json"
+FOLDS = 5  # of a model that does not say how many there were
 
 
 def evaluate_target(
@@ -60,7 +61,9 @@ def evaluate_target(
     split = read_split(split_path) if split_path else own_split(model, collection)
     check_leaks(split, collection.table, collection.twin_group)
     network = Network(model, device=device)
-    embedded = embed_collection(collection, network, Cache(cache, model.id), progress)
+    # A softmax model compares with no photo: only the queries are worth the time.
+    names = set(split.queries) if model.manifest.kind == "softmax" else None
+    embedded = embed_collection(collection, network, Cache(cache, model.id), progress, names)
     reports = score_protocols(model, split, collection, embedded)
     if out:
         write_reports(reports, model, out)
@@ -76,42 +79,63 @@ def score_protocols(
 ) -> list[Report]:
     """Score a model on a split, and beside it on the other catalogue among the whales held out.
 
-    The first report of each protocol is the model's, those of no learning follow.
+    A softmax model has no other catalogue: it cannot name whales that it was not taught. The first
+    report of each protocol is the model's, those of no learning follow.
     """
     reports = []
-    for part in _protocols(split, collection):
+    for part in _protocols(model, split, collection):
         reports.append(evaluate_split(model, part, embedded, calibration))
         reports += evaluate_without_learning(part, collection.table, collection.twin_group)
     return reports
 
 
 def own_split(model: Model, collection: Collection) -> Split:
-    """The split a model was trained on, remade, or an open-set split of other photos."""
+    """The split a model was trained on, remade, or an open-set split of other photos.
+
+    Raises:
+        FlukeprintError: the collection cannot be split so, or has no such fold.
+    """
     recipe: dict[str, Any] = {"protocol": "open-set", "seed": 0, "settings": {}}
     if model.manifest.training.get("fingerprint") == fingerprint(collection.table):
         recipe = model.manifest.split
     settings = recipe["settings"]
-    (split,) = make_splits(
+    splits = make_splits(
         collection.table,
         collection.twin_group,
         recipe["protocol"],
         seed=recipe["seed"],
         queries=settings.get("queries", 0.1),
         new_share=settings.get("new_share", COMPETITION_NEW_SHARE),
+        folds=int(settings.get("folds", FOLDS)),
     )
-    return split
+    fold = recipe.get("fold", settings.get("fold", 0))
+    if fold not in range(len(splits)):
+        raise FlukeprintError(
+            f"the model was trained on fold {fold!r}; {recipe['protocol']} has {len(splits)}, "
+            "the first is 0"
+        )
+    return splits[int(fold)]
 
 
 def embed_collection(
-    collection: Collection, network: Network, cache: Cache, progress: Progress = no_progress
+    collection: Collection,
+    network: Network,
+    cache: Cache,
+    progress: Progress = no_progress,
+    names: Container[str] | None = None,
 ) -> EmbeddedTable:
-    """Embed every readable photo of a collection, or take it from the cache."""
+    """Embed a collection's readable photos, or take them from the cache.
+
+    ``names``, where given, are the only ones to embed.
+    """
     paths = {row.name: row.path for row in collection.table.rows}
-    names = [name for name in paths if name in collection.twin_group]
+    wanted = [
+        name for name in paths if name in collection.twin_group and (names is None or name in names)
+    ]
     done = embed_photos(
-        [paths[name] for name in names], network, cache, progress("embedding", len(names))
+        [paths[name] for name in wanted], network, cache, progress("embedding", len(wanted))
     )
-    row_of = {names[place]: row for row, place in enumerate(done.places)}
+    row_of = {wanted[place]: row for row, place in enumerate(done.places)}
     return EmbeddedTable(collection.table, done.embeddings, row_of)
 
 
@@ -122,15 +146,16 @@ def write_reports(reports: Sequence[Report], model: Model, out: Path) -> None:
     write_text(out / "metrics.json", json.dumps(body, indent=1) + "\n")
     for report in reports:
         if report.system == "flukeprint":
-            _write_rows(report.queries, out / f"queries-{report.protocol}.csv")
+            write_rows(report.queries, out / f"queries-{report.protocol}.csv")
             pairs = [
                 {"truth": true, "answer": said, "queries": often}
                 for true, said, often in report.confused
             ]
-            _write_rows(pairs, out / f"confused-{report.protocol}.csv")
+            write_rows(pairs, out / f"confused-{report.protocol}.csv")
 
 
-def _write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
+def write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write rows as CSV, a column for each key that any of them has."""
     text = io.StringIO(newline="")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -163,9 +188,9 @@ def _resolve(target: Path, data: Path | None, model_path: Path | None) -> tuple[
     return model, data
 
 
-def _protocols(split: Split, collection: Collection) -> list[Split]:
+def _protocols(model: Model, split: Split, collection: Collection) -> list[Split]:
     """The split, and beside it the other catalogue among the whales it keeps from training."""
-    if split.protocol != "open-set":
+    if split.protocol != "open-set" or model.manifest.kind == "softmax":
         return [split]
     try:
         return [split, other_catalogue_of(split, collection.table, collection.twin_group)]

@@ -4,10 +4,14 @@ Protocols: ``closed-set`` (every query's whale is in the gallery), ``open-set`` 
 out until a chosen share of the queries is new), ``kfold`` (every whale with two photos or more is
 in every fold's gallery), ``other-catalogue`` (gallery and queries both of whales never trained
 on). Twins and encounters move as one, so they never lie on both sides of query and gallery.
+
+:func:`random_split` is what the two student papers did, photo by photo: twins do lie on both sides,
+so its figures are for comparison with theirs alone, and nothing but the bench of papers scores it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -18,7 +22,7 @@ from typing import Any
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_text
 from flukeprint.lottery import Bundle, Lottery, bundle
-from flukeprint.records import NEW_WHALE, Split, Table
+from flukeprint.records import NEW_WHALE, LabelledPhoto, Split, Table
 from flukeprint.tables import fingerprint
 
 PROTOCOLS = ("open-set", "closed-set", "kfold", "other-catalogue")
@@ -103,6 +107,62 @@ def other_catalogue_of(split: Split, table: Table, twin_group: dict[str, int]) -
         _names(asked, everything=False),
         split.fold,
         split.settings,
+    )
+
+
+def random_split(table: Table, readable: Iterable[str], *, seed: int, queries: float) -> Split:
+    """Each readable photo to one side or the other, whatever it shows.
+
+    Raises:
+        FlukeprintError: a side is left without a photo.
+    """
+
+    def draw(name: str) -> bytes:
+        return hashlib.sha256(f"{seed}\0photo\0{name}".encode(errors="surrogatepass")).digest()
+
+    names = sorted(set(readable), key=draw)
+    asked = round(queries * len(names))
+    if not 0 < asked < len(names):
+        raise FlukeprintError(f"{table.source}: {len(names)} photos are too few to split")
+    gallery = tuple(sorted(names[asked:]))
+    return Split(
+        "random",
+        seed,
+        fingerprint(table),
+        gallery,
+        gallery,
+        tuple(sorted(names[:asked])),
+        settings={"queries": queries},
+    )
+
+
+def half_of(table: Table, twin_group: dict[str, int], *, second: bool, seed: int) -> Table:
+    """The photos of one half of the whales, to learn on one and transfer to the other.
+
+    A photo labelled ``new_whale`` counts as a whale. The second half leaves out photos that have a
+    twin in the first, so that nothing of it has been seen there.
+    """
+
+    def whale(row: LabelledPhoto) -> str:
+        return f"{NEW_WHALE} {row.name}" if row.individual == NEW_WHALE else row.individual
+
+    def draw(name: str) -> bytes:
+        return hashlib.sha256(f"{seed}\0half\0{name}".encode(errors="surrogatepass")).digest()
+
+    whales = sorted({whale(row) for row in table.rows}, key=draw)
+    first = set(whales[: len(whales) // 2])
+    if not second:
+        return Table(table.source, tuple(row for row in table.rows if whale(row) in first))
+    seen = {
+        twin_group[row.name] for row in table.rows if whale(row) in first and row.name in twin_group
+    }
+    return Table(
+        table.source,
+        tuple(
+            row
+            for row in table.rows
+            if whale(row) not in first and twin_group.get(row.name) not in seen
+        ),
     )
 
 

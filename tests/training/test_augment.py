@@ -142,3 +142,30 @@ def test_uniform_stays_in_its_range() -> None:
     assert drawn.shape == (1_000,)
     assert -0.5 <= float(drawn.min()) < -0.4
     assert 1.9 < float(drawn.max()) <= 2.0
+
+
+def test_colour_is_relit_as_grey_is() -> None:
+    grey = _pictures(40)
+    config = TrainConfig(noise=0.0, erase=0.5)  # noise is each channel's own
+    wanted = relight(grey, config, _generator(2))
+    found = relight(grey.repeat(1, 3, 1, 1), config, _generator(2))
+    torch.testing.assert_close(found, wanted.repeat(1, 3, 1, 1), rtol=0, atol=1e-3)
+
+
+def test_channels_are_not_mixed() -> None:
+    colour = torch.cat([_pictures(40), torch.zeros(40, 1, 20, 30), _pictures(40).flip(3)], dim=1)
+    found = relight(colour, replace(STILL, light=0.4, blur_px=1.0), _generator(2))
+    assert float(found[:, 1].abs().max()) < 3.0  # black stays black but for the lifting
+    assert float(found[:, 0].mean()) > 50
+
+
+def test_noise_is_each_channels_own_and_a_patch_is_of_one_grey() -> None:
+    flat = torch.full((50, 3, 20, 30), 100.0)
+    noisy = relight(flat, replace(STILL, noise=0.1), _generator())
+    assert float((noisy[:, 0] - noisy[:, 1]).abs().max()) > 5
+    colour = flat * torch.tensor([0.5, 1.0, 1.5]).view(1, 3, 1, 1)
+    hidden = relight(colour, replace(STILL, erase=1.0), _generator())
+    patch = (hidden - colour).abs().amax(dim=1, keepdim=True) > 1
+    assert bool(patch.flatten(1).any(dim=1).all())
+    greys = hidden.masked_select(patch)
+    torch.testing.assert_close(greys, torch.full_like(greys, 100.0), rtol=0, atol=0.1)

@@ -1,5 +1,6 @@
 """Tests of the fit of what decide.py believes."""
 
+import math
 from dataclasses import asdict
 
 import numpy as np
@@ -20,6 +21,7 @@ TRUE = Calibration(
     usual_background=0.3,
 )
 WHALES = 30
+NEW = 0.33  # the share of new ones among queries put to a softmax model
 
 
 def _asked(
@@ -107,3 +109,66 @@ def test_smaller_catalogues_ask_the_same_of_fewer_whales() -> None:
         known = int((case.truth >= 0).sum())
         new = len(case.truth) - known
         assert new == min(round(known * 0.328 / 0.672), new)
+
+
+def _logits(
+    count: int, seed: int, scale: float, raised: float, *, new_class: bool = False
+) -> tuple[Likeness, NDArray[np.int64]]:
+    """A softmax model's logits of one scale; the true class's, if there is one, raised by some."""
+    rng = np.random.default_rng(seed)
+    whales = rng.normal(0.0, scale, (count, WHALES))
+    new = rng.normal(0.0, scale, count) if new_class else np.full(count, -np.inf)
+    truth = np.where(rng.random(count) < NEW, -1, rng.integers(0, WHALES, count))
+    known = np.flatnonzero(truth >= 0)
+    whales[known, truth[known]] += raised * scale
+    new[truth < 0] += raised * scale
+    return Likeness(whales.astype(np.float32), new.astype(np.float32)), truth
+
+
+def _surprise_at(fit: Calibration, likeness: Likeness, truth: NDArray[np.int64]) -> float:
+    """Mean cross-entropy of the true answers."""
+    beliefs = believe(likeness, fit)
+    given = np.column_stack([beliefs.whales, beliefs.new])
+    assert np.isfinite(given).all()
+    column = np.where(truth < 0, WHALES, truth)
+    return float(-np.log(np.maximum(given[np.arange(len(truth)), column], 1e-30)).mean())
+
+
+def _base_rate(truth: NDArray[np.int64]) -> float:
+    """Mean cross-entropy where new ones' share is known, and nothing else."""
+    new = float((truth < 0).mean())
+    return -new * math.log(new) - (1 - new) * math.log((1 - new) / WHALES)
+
+
+@pytest.mark.parametrize("new_class", [True, False])
+@pytest.mark.parametrize("raised", [2.0, 4.0, 8.0])
+@pytest.mark.parametrize("scale", [1.0, 5.0, 20.0])
+def test_logits_of_any_scale_are_fitted(scale: float, raised: float, new_class: bool) -> None:
+    likeness, truth = _logits(600, 0, scale, raised, new_class=new_class)
+    fit = fit_calibration([Case(likeness, truth, 2.0)], "softmax")
+    assert fit.likeness_gain > 0
+    likeness, truth = _logits(600, 1, scale, raised, new_class=new_class)
+    bound = {2.0: 0.75, 4.0: 0.2, 8.0: 0.02}[raised]
+    assert _surprise_at(fit, likeness, truth) < bound * _base_rate(truth)
+    new = believe(likeness, fit).new
+    assert new.mean() == pytest.approx((truth < 0).mean(), abs=0.06)
+
+
+@pytest.mark.parametrize("new_class", [True, False])
+@pytest.mark.parametrize("scale", [1.0, 5.0, 20.0])
+def test_logits_that_say_nothing_give_the_base_rate(scale: float, new_class: bool) -> None:
+    likeness, truth = _logits(600, 2, scale, 0.0, new_class=new_class)
+    fit = fit_calibration([Case(likeness, truth, 2.0)], "softmax")
+    likeness, truth = _logits(600, 3, scale, 0.0, new_class=new_class)
+    beliefs = believe(likeness, fit)
+    assert beliefs.new.std() < 0.1
+    assert beliefs.new.mean() == pytest.approx(NEW, abs=0.06)
+    assert _surprise_at(fit, likeness, truth) < _base_rate(truth) + 0.03
+
+
+def test_a_few_logits_do_not_blow_up() -> None:
+    for truth in ([], [0], [-1], [-1, -1], [0, 1, 2]):
+        likeness, _ = _logits(len(truth), 5, 20.0, 0.0)
+        fit = fit_calibration([Case(likeness, np.array(truth, dtype=np.int64))], "softmax")
+        assert Calibration.from_dict(fit.to_dict()) == fit  # all finite
+        assert np.abs(list(asdict(fit).values())).max() < 100

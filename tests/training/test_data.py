@@ -10,12 +10,14 @@ pytest.importorskip("torch", reason="training needs torch")
 
 import torch
 
+from flukeprint.crops import WHOLE, crop, planes
 from flukeprint.drawn import draw_whale, photograph
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import NEW_WHALE, LabelledPhoto, Table
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.data import (
     BOX_PHOTO_PX,
+    STORED_MARGIN,
     Sample,
     crops_of,
     drawn_boxes,
@@ -73,9 +75,9 @@ def test_only_the_splits_photos_are_learned_from() -> None:
 
 
 def test_labels_are_numbered_by_name() -> None:
-    labels, count = labels_of([Sample("1", "b"), Sample("2", "a"), Sample("3", "b")])
+    labels, individuals = labels_of([Sample("1", "b"), Sample("2", "a"), Sample("3", "b")])
     assert labels.tolist() == [1, 0, 1]
-    assert count == 2
+    assert individuals == ("a", "b")
 
 
 def test_drawn_whales_are_never_those_of_the_demo() -> None:
@@ -99,6 +101,34 @@ def test_crops_have_room_around_them() -> None:
     torch.manual_seed(0)
     assert crops_of(samples, BoxNet().eval(), config).shape == (2, 1, 52, 39)
     assert crops_of([], None, config).shape == (0, 1, 52, 39)
+
+
+def test_crops_in_colour_are_those_of_each_channel(tmp_path: Path) -> None:
+    drawn = drawn_samples(TrainConfig(drawn_whales=1, drawn_photos=1))
+    Image.fromarray(load_pixels(drawn[0], 3)).save(tmp_path / "a.png")
+    samples = [*drawn, Sample("a.png", "x", path=tmp_path / "a.png")]
+    assert load_pixels(samples[0], 3).shape == (108, 192, 3)
+    assert (load_pixels(samples[1], 3) == load_pixels(samples[0], 3)).all()
+    assert (load_pixels(samples[1]) == load_pixels(samples[0])).all()
+    config = TrainConfig(height_px=40, width_px=30, channels=3)
+    colour = crops_of(samples, None, config)
+    assert (colour.shape, colour.dtype) == ((2, 3, 52, 39), torch.uint8)
+    assert (colour[0] == colour[1]).all()
+    for channel in range(3):
+        alone = np.ascontiguousarray(load_pixels(samples[0], 3)[:, :, channel])
+        cut = crop(alone, WHOLE, 52, 39, margin=STORED_MARGIN)
+        assert (colour[0, channel].numpy() == cut).all()
+
+
+def test_the_localiser_sees_colour_in_grey() -> None:
+    torch.manual_seed(0)
+    localiser = BoxNet().eval()
+    (sample,) = drawn_samples(TrainConfig(drawn_whales=1, drawn_photos=1))
+    box = locate(localiser, load_pixels(sample))
+    assert locate(localiser, load_pixels(sample, 3)) == box
+    config = TrainConfig(height_px=40, width_px=30, channels=3)
+    wanted = planes(crop(load_pixels(sample, 3), box, 52, 39, margin=STORED_MARGIN))
+    assert (crops_of([sample], localiser, config)[0].numpy() == wanted).all()
 
 
 def test_drawn_boxes_know_their_flukes() -> None:

@@ -1,4 +1,4 @@
-"""Real-time augmentation of whole batches of grey pictures, all from one seeded generator."""
+"""Real-time augmentation of whole batches of pictures, all from one seeded generator."""
 
 from __future__ import annotations
 
@@ -63,7 +63,11 @@ def centre_warp(mirrored: Tensor, inner: float) -> Warp:
 
 
 def relight(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """Change gamma, a light gradient, blur, noise and hide a patch of (N, 1, H, W) in 0..255."""
+    """Change gamma, a light gradient, blur, noise and hide a patch of (N, C, H, W) in 0..255.
+
+    The light is the same for all channels, grey (C = 1) or colour (C = 3); noise, as in a camera,
+    is each channel's own.
+    """
     count, _, height, width = images.shape
     shape = (count, 1, 1, 1)
     gamma = torch.exp(uniform(count, -config.light, config.light, generator) * 1.5).view(shape)
@@ -87,7 +91,9 @@ def _blurred(images: Tensor, amount: Tensor, most_px: float) -> Tensor:
         return images
     kernel = torch.tensor([1.0, 2.0, 1.0], device=images.device) / 4.0
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
-    soft = F.conv2d(padded, torch.outer(kernel, kernel)[None, None])
+    channels = images.shape[1]
+    each = torch.outer(kernel, kernel).expand(channels, 1, 3, 3)
+    soft = F.conv2d(padded, each, groups=channels)
     share = (amount.clamp_min(0.0) * most_px).clamp_max(1.0).view(-1, 1, 1, 1)
     return images + share * (soft - images)
 

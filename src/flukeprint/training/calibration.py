@@ -14,20 +14,38 @@ from flukeprint.decide import Calibration
 from flukeprint.rank import Likeness
 from flukeprint.splits import COMPETITION_NEW_SHARE
 
-# A weak pull towards plain values keeps a handful of queries from giving wild certainty.
-_START = (12.0, 4.0, -4.0, -8.0)
-_SPREAD = (20.0, 10.0, 20.0, 10.0)
-_PLAIN_BACKGROUND = 0.3
+
+@dataclass(frozen=True, slots=True)
+class _Prior:
+    """Where the fit starts, and how far a few queries may carry it from there.
+
+    A weak pull towards plain values keeps a handful of queries from giving wild certainty. Numbers
+    in the order of the gains and odds of :class:`flukeprint.decide.Calibration`.
+    """
+
+    start: tuple[float, float, float, float]
+    spread: tuple[float, float, float, float]
+    background: float
+
+
+# By the kind of the model.
+_PRIORS = {
+    "embedding": _Prior((12.0, 4.0, -4.0, -8.0), (20.0, 10.0, 20.0, 10.0), 0.3),
+    # Logits are made to be exponents as they are: a gain of 1 gives the network's own odds.
+    "softmax": _Prior((1.0, 0.3, 0.0, 0.0), (2.0, 2.0, 20.0, 20.0), 0.0),
+}
+
 SIZES = {40: 12, 160: 6, 640: 3, 2_560: 2}
 """How many smaller catalogues of so many whales are drawn from a large one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Q queries put to one catalogue of W whales.
+    """Q queries put to one catalogue of W whales; a softmax model's, to those it was taught.
 
-    ``truth`` (Q,) int64 is the true whale's column, -1 where the whale is new; ``weight`` is how
-    much the case counts beside the others.
+    The likeness to every whale is finite.
+    ``truth`` (Q,) int64 is the true whale's column, -1 where the whale is new, or new to a softmax
+    model that was not taught it; ``weight`` is how much the case counts beside the others.
     """
 
     likeness: Likeness
@@ -35,21 +53,25 @@ class Case:
     weight: float = 1.0
 
 
-def fit_calibration(cases: Sequence[Case]) -> Calibration:
-    """Fit to the cases' queries; without any, the plain values that a few are pulled to."""
+def fit_calibration(cases: Sequence[Case], kind: str = "embedding") -> Calibration:
+    """Fit to the cases' queries; without any, the plain values that a few are pulled to.
+
+    ``kind`` is the model's, ``embedding`` or ``softmax``: cosines and logits differ in scale.
+    """
+    prior = _PRIORS[kind]
     cases = [case for case in cases if len(case.truth)]
     if not cases:
-        return _calibration(list(_START), _PLAIN_BACKGROUND)
+        return _calibration(prior.start, prior.background)
     backgrounds = [case.likeness.background() for case in cases]
     means = [float(part.mean()) for part in backgrounds if not np.isnan(part).any()]
-    usual = min(means, default=_PLAIN_BACKGROUND)
+    usual = min(means, default=prior.background)
     parts = [
         (*_tensors(case, np.nan_to_num(background, nan=usual)), case.weight)
         for case, background in zip(cases, backgrounds, strict=True)
     ]
     heft = sum(case.weight for case in cases)
     pull = heft / (2 * sum(len(case.truth) for case in cases))
-    start, spread = torch.tensor(_START).double(), torch.tensor(_SPREAD).double()
+    start, spread = torch.tensor(prior.start).double(), torch.tensor(prior.spread).double()
     beliefs = torch.zeros(4, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([beliefs], max_iter=200, line_search_fn="strong_wolfe")
 

@@ -37,6 +37,7 @@ class TrainConfig:
     normalise: str = "photo"
     pooling: str = "gem"
     head: tuple[int, ...] = ()
+    head_batch_norm: bool = False
     dropout: float = 0.0
     embedding_size: int = 512
     height_px: int = 96
@@ -137,6 +138,8 @@ class TrainConfig:
             return "pooling flatten takes one size of crop; set early_share to 0"
         if self.new_whale == "class" and self.loss != "softmax":
             return f"new_whale class needs loss softmax, not {self.loss}"
+        if self.loss == "softmax" and self.new_whale == "individuals":
+            return "loss softmax cannot name whales unknown; set new_whale to class or left-out"
         if self.loss == "softmax" and self.mirror_individuals:
             return "loss softmax names whales, mirrored ones are none; set mirror_individuals=false"
         if self.loss == "triplet" and self.batch_size < 2 * self.photos_per_whale:

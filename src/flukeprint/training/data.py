@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from flukeprint.crops import WHOLE, crop
+from flukeprint.crops import WHOLE, crop, planes
 from flukeprint.drawn import draw_whale, photograph
 from flukeprint.errors import FlukeprintError
 from flukeprint.network import box_of
-from flukeprint.photos import decode_grey, read_photo
+from flukeprint.photos import decode, read_photo
 from flukeprint.records import NEW_WHALE, Box, Failure, Table
 from flukeprint.tables import csv_rows
 from flukeprint.training.config import TrainConfig
@@ -47,8 +47,8 @@ def samples_of(
 ) -> list[Sample]:
     """The photos to learn from: one of each set of twins per individual.
 
-    A photo labelled ``new_whale`` counts as an individual of its own, unless a twin of it is
-    named: then the name is the better label.
+    A photo labelled ``new_whale`` counts as an individual of its own, as one of the class
+    ``new_whale`` or not at all, unless a twin of it is named: then the name is the better label.
     """
     side = set(split_names)
     rows = sorted((r for r in table.rows if r.name in side), key=lambda r: (r.name, r.individual))
@@ -63,7 +63,8 @@ def samples_of(
         if unidentified and (group in named or config.new_whale == "left-out"):
             continue
         seen.add((group, row.individual))
-        whale = f"{NEW_WHALE} {row.name}" if unidentified else row.individual
+        alone = unidentified and config.new_whale == "individuals"
+        whale = f"{NEW_WHALE} {row.name}" if alone else row.individual
         samples.append(Sample(row.name, whale, path=row.path))
     return samples
 
@@ -83,8 +84,8 @@ def drawn_samples(config: TrainConfig) -> list[Sample]:
     ]
 
 
-def load_pixels(sample: Sample) -> NDArray[np.uint8]:
-    """(height, width) uint8 grey.
+def load_pixels(sample: Sample, channels: int = 1) -> NDArray[np.uint8]:
+    """One picture upright: (height, width) uint8 grey, of 3 channels (height, width, 3) colour.
 
     Raises:
         FlukeprintError: the photo cannot be read any more.
@@ -94,13 +95,18 @@ def load_pixels(sample: Sample) -> NDArray[np.uint8]:
         photo = photograph(
             draw_whale(seed), shot, width_px=DRAWN_WIDTH_PX, height_px=DRAWN_HEIGHT_PX
         )
-        return np.asarray(Image.fromarray(photo.pixels).convert("L"))
+        return photo.pixels if channels == 3 else _grey(photo.pixels)
     assert sample.path is not None
     read = read_photo(sample.path)
-    pixels = read if isinstance(read, Failure) else decode_grey(read, least_px=4 * BOX_PHOTO_PX)
+    least_px = 4 * BOX_PHOTO_PX
+    pixels = read if isinstance(read, Failure) else decode(read, channels, least_px=least_px)
     if isinstance(pixels, Failure):
         raise FlukeprintError(f"{pixels.path}: {pixels.reason}")
     return pixels
+
+
+def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(pixels).convert("L"))
 
 
 def crops_of(
@@ -109,31 +115,36 @@ def crops_of(
     config: TrainConfig,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Stored crops (N, 1, H, W) uint8, with room around the fluke for augmentation to move in."""
+    """Stored crops (N, channels, H, W) uint8, with room around the fluke to move the crop in.
+
+    ``config.channels`` says whether they are grey or colour; the localiser always sees grey.
+    """
     height = round(config.height_px * (1 + 2 * STORED_MARGIN))
     width = round(config.width_px * (1 + 2 * STORED_MARGIN))
-    stored = np.empty((len(samples), 1, height, width), dtype=np.uint8)
+    stored = np.empty((len(samples), config.channels, height, width), dtype=np.uint8)
     for row, sample in enumerate(samples):
-        pixels = load_pixels(sample)
+        pixels = load_pixels(sample, config.channels)
         box = locate(localiser, pixels) if localiser else WHOLE
-        stored[row, 0] = crop(pixels, box, height, width, margin=STORED_MARGIN)
+        stored[row] = planes(crop(pixels, box, height, width, margin=STORED_MARGIN))
         if progress:
             progress(1)
     return torch.from_numpy(stored)
 
 
 def locate(localiser: BoxNet, pixels: NDArray[np.uint8]) -> Box:
-    """The fluke's box in one grey photo, as the exported network finds it."""
-    squashed = Image.fromarray(pixels).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
+    """The fluke's box in one photo, grey or colour, as the exported network finds it."""
+    grey = Image.fromarray(pixels).convert("L")
+    squashed = grey.resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
     batch = torch.from_numpy(np.asarray(squashed, dtype=np.float32))[None, None]
     with torch.inference_mode():
         return box_of(localiser(batch)[0].numpy())
 
 
-def labels_of(samples: Sequence[Sample]) -> tuple[Tensor, int]:
-    """Number the individuals: (N,) int64 labels and how many there are."""
-    number = {name: code for code, name in enumerate(sorted({s.individual for s in samples}))}
-    return torch.tensor([number[sample.individual] for sample in samples]), len(number)
+def labels_of(samples: Sequence[Sample]) -> tuple[Tensor, tuple[str, ...]]:
+    """Number the individuals: (N,) int64 labels and the individuals in their order."""
+    individuals = tuple(sorted({sample.individual for sample in samples}))
+    number = {name: code for code, name in enumerate(individuals)}
+    return torch.tensor([number[sample.individual] for sample in samples]), individuals
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +164,7 @@ def drawn_boxes(config: TrainConfig) -> BoxedPhotos:
         photo = photograph(
             draw_whale(seed), shot, width_px=DRAWN_WIDTH_PX, height_px=DRAWN_HEIGHT_PX
         )
-        photos.append(_boxed_pixels(np.asarray(Image.fromarray(photo.pixels).convert("L"))))
+        photos.append(_boxed_pixels(_grey(photo.pixels)))
         boxes.append([photo.box.x0, photo.box.y0, photo.box.x1, photo.box.y1])
     return _boxed(photos, boxes)
 

@@ -23,17 +23,18 @@ from flukeprint.files import read_json
 from flukeprint.model import Manifest, Model, make_model, save_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
+from flukeprint.records import Split
 from flukeprint.scoring import embed_collection, score_protocols
 from flukeprint.splits import read_split
 from flukeprint.tables import fingerprint
 from flukeprint.training.calibration import fit_calibration
 from flukeprint.training.cases import drawn_cases, real_cases
 from flukeprint.training.config import TrainConfig, read_config
-from flukeprint.training.data import SEEN_MARGIN
+from flukeprint.training.data import SEEN_MARGIN, labels_of, samples_of
 from flukeprint.training.localiser import SIDE_PX
-from flukeprint.training.networks import Embedder
+from flukeprint.training.networks import Network as TrainedNetwork
 from flukeprint.training.runfolder import RunFolder
-from flukeprint.training.train import load_localiser
+from flukeprint.training.train import load_localiser, part_of
 
 OPSET = 17
 FLOAT16_MOST = 65_504.0
@@ -41,19 +42,19 @@ FACTS = ("fingerprint", "photos", "individuals", "seed", "command", "environment
 SCORES = ("epoch", "map5", "top1_known")
 LICENCE = "Apache-2.0 (weights); see docs/models.md for the terms of the photos they learned from"
 PREPROCESSING = (
-    "photo upright, grey, 0..255; squashed to localiser_px square for the localiser; its box "
+    "photo upright, grey or of three channels, 0..255; squashed grey to localiser_px square for the localiser; its box "
     "widened by margin on each side, resized bilinear to height_px x width_px, edges repeated "
     "outside"
 )
 
 
-def load_embedder(folder: RunFolder, config: TrainConfig) -> Embedder:
-    """The run's best weights, ready to embed.
+def load_network(folder: RunFolder, config: TrainConfig, classes: int) -> TrainedNetwork:
+    """The run's best weights, ready to answer.
 
     Raises:
         FlukeprintError: the run has none yet, or they do not fit its config.
     """
-    network = Embedder(config.backbone, config.embedding_size)
+    network = TrainedNetwork(config, classes)
     try:
         network.load_state_dict(from_safetensors(folder.weights.read_bytes()))
     except OSError as error:
@@ -66,8 +67,16 @@ def load_embedder(folder: RunFolder, config: TrainConfig) -> Embedder:
     return network.eval()
 
 
-def export(run: Path, out: Path, *, progress: Progress = no_progress) -> Model:
+def export(
+    run: Path,
+    out: Path,
+    *,
+    progress: Progress = no_progress,
+    collection: Collection | None = None,
+) -> Model:
     """Write a run as one model file, its scores on its own split in it, and return it.
+
+    ``collection`` is what the run learned from, where that has been read already.
 
     Weights are stored as float16, half the size, and computed with as float32.
 
@@ -77,42 +86,64 @@ def export(run: Path, out: Path, *, progress: Progress = no_progress) -> Model:
     folder = RunFolder(run)
     facts, result = _facts_and_result(folder)
     config, split = read_config(folder.config, []), read_split(folder.split)
-    embedder = load_embedder(folder, config)
+    inner = read_split(folder.inner_split)
     localiser = load_localiser(folder)
-    collection = _collection_of(facts, progress)
+    collection = part_of(collection or _collection_of(facts, progress), config)
     if config.localise and localiser is None:
         raise FlukeprintError(f"{folder.localiser}: missing; run the training again to remake it")
+    classes = _classes(inner, collection, config)
+    network = load_network(folder, config, len(classes))
     manifest = Manifest(
-        kind="embedding",
+        kind="softmax" if classes else "embedding",
+        channels=config.channels,
         height_px=config.height_px,
         width_px=config.width_px,
         margin=SEEN_MARGIN,
         localiser_px=SIDE_PX if localiser else 0,
-        embedding_size=config.embedding_size,
+        embedding_size=network.outputs,
+        classes=classes,
         preprocessing=PREPROCESSING,
         calibration=fit_calibration([]).to_dict(),
         training={
             **{name: facts[name] for name in FACTS},
             "validation": {name: result[name] for name in SCORES if name in result},
         },
-        split={"protocol": split.protocol, "seed": split.seed, "settings": split.settings},
+        split={
+            "protocol": split.protocol,
+            "seed": split.seed,
+            "fold": split.fold,
+            "whales": config.whales,
+            "settings": split.settings,
+        },
         licence=LICENCE,
         trained_on=_hashes_of(split.train, collection),
     )
     model = make_model(
         manifest,
-        to_onnx(embedder, (1, config.height_px, config.width_px)),
+        to_onnx(network, (config.channels, config.height_px, config.width_px)),
         to_onnx(localiser, (1, SIDE_PX, SIDE_PX)) if localiser else None,
     )
-    network = Network(model)
-    embedded = embed_collection(collection, network, Cache(None, model.id), progress)
-    cases = real_cases(read_split(folder.inner_split), embedded)
-    if config.drawn_whales:
-        cases += drawn_cases(network, progress)
-    calibration = fit_calibration(cases)
-    reports = score_protocols(model, split, collection, embedded, calibration)
+    runtime = Network(model)
+    # A classifier compares with no photo.
+    names = {*inner.queries, *split.queries} if classes else None
+    embedded = embed_collection(collection, runtime, Cache(None, model.id), progress, names)
+    cases = real_cases(inner, embedded, manifest)
+    if config.drawn_whales and not classes:
+        cases += drawn_cases(runtime, progress)
+    calibration = fit_calibration(cases, manifest.kind)
+    reports = []
+    if split.protocol != "random":  # twins on both sides: its scores would mislead
+        reports = score_protocols(model, split, collection, embedded, calibration)
     manifest = replace(manifest, calibration=calibration.to_dict(), metrics=_metrics_of(reports))
     return save_model(manifest, model.embedder, model.localiser, out)
+
+
+def _classes(inner: Split, collection: Collection, config: TrainConfig) -> tuple[str, ...]:
+    """What a classifier's outputs stand for; nothing for a network that embeds."""
+    if config.loss != "softmax":
+        return ()
+    samples = samples_of(inner.train, collection.table, collection.twin_group, config)
+    return labels_of(samples)[1]
 
 
 def _metrics_of(reports: Sequence[Report]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "protocol": ("open-set", "closed-set", "kfold", "random"),
     "whales": ("all", "first-half", "second-half"),
     "channels": (1, 3),
-    "normalise": ("photo", "unit", "imagenet", "face"),
+    "normalise": ("photo", "unit", "imagenet", "centred"),
     "pooling": ("gem", "mean", "flatten"),
     "optimizer": ("sgd", "adam", "adamw"),
     "schedule": ("cosine", "constant"),

@@ -10,7 +10,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +18,21 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_bytes, write_text
-from flukeprint.training.augment import draw_warp, relight
+from flukeprint.progress import Progress, no_progress
+from flukeprint.training import transfer
+from flukeprint.training.augment import centre_warp, draw_warp, relight
 from flukeprint.training.checkpoint import drop_old, load_checkpoint, save_checkpoint
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.curves import log_epoch
 from flukeprint.training.data import INNER
 from flukeprint.training.device import Device
-from flukeprint.training.losses import SubCentreArcFace
-from flukeprint.training.networks import Embedder
+from flukeprint.training.networks import Network
+from flukeprint.training.objective import Objective
+from flukeprint.training.pretrained import load_backbone
 from flukeprint.training.runfolder import RunFolder
-from flukeprint.training.sampling import epoch_order
+from flukeprint.training.sampling import batches
 from flukeprint.training.validate import Scores, Validation, validate
 
 Report = Callable[[str], object]
@@ -36,97 +40,133 @@ Report = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What is learned from: stored crops (N, 1, H, W) uint8, labels (N,) int64, how many whales."""
+    """What is learned from: stored crops (N, C, H, W) uint8, labels (N,) int64, who they are.
+
+    ``counts`` (individuals,) int64 says how many photos each has, copies not counted.
+    """
 
     crops: Tensor
     labels: Tensor
-    individuals: int
+    individuals: tuple[str, ...]
+    counts: Tensor
 
 
 class Trainer:
-    """A network, its loss, optimiser and moving average: all the state that a checkpoint holds."""
+    """A network, its loss, optimiser and moving average: all the state that a checkpoint holds.
 
-    def __init__(self, lesson: Lesson, config: TrainConfig, device: Device) -> None:
+    ``start`` holds published weights for the backbone to begin with, ``source`` says whose.
+    """
+
+    def __init__(
+        self,
+        lesson: Lesson,
+        config: TrainConfig,
+        device: Device,
+        start: Mapping[str, Tensor] | None = None,
+        source: str = "",
+    ) -> None:
         self.config, self.device = config, device
         self.lesson = lesson
         torch.manual_seed(config.seed)
-        classes = lesson.individuals * (2 if config.mirror_individuals else 1)
-        self.network = Embedder(config.backbone, config.embedding_size)
-        self.loss = SubCentreArcFace(
-            config.embedding_size, classes, centres=config.sub_centres, scale=config.scale
-        )
+        counts = lesson.counts.repeat(2 if config.mirror_individuals else 1)
+        self.network = Network(config, len(counts))
+        if start is not None:
+            load_backbone(self.network.backbone, start, source)
+        self.loss = Objective(config, counts)
         self.network.to(device.name, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss.to(device.name)
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        transfer.hold_still(self.network, config)
+        self.average = self.network
+        if config.ema_decay:
+            self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimiser = _optimiser([self.network, self.loss], config)
-        self.steps_per_epoch = max(len(lesson.labels) // config.batch_size, 1)
+        self.bottlenecks: Tensor | None = None
         self.epoch = 0
         self.best: dict[str, Any] = {"map5": -1.0, "epoch": 0}
 
     def state(self) -> dict[str, Any]:
         """Everything that decides what comes next; plain tensors and numbers."""
-        return {
+        state = {
             "network": self.network.state_dict(),
             "loss": self.loss.state_dict(),
-            "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "best": self.best,
         }
+        if self.average is not self.network:
+            state["average"] = self.average.state_dict()
+        return state
 
     def restore(self, epoch: int, state: dict[str, Any]) -> None:
         """Take up a state saved after ``epoch`` epochs."""
         self.network.load_state_dict(state["network"])
         self.loss.load_state_dict(state["loss"])
-        self.average.load_state_dict(state["average"])
+        if self.average is not self.network:
+            self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.best, self.epoch = state["best"], epoch
 
-    def run_epoch(self) -> float:
-        """Train one epoch and return its mean loss."""
+    def run_epoch(self, progress: Callable[[int], object] | None = None) -> float:
+        """Train one epoch and return its mean loss; ``progress`` is told of photos learned from."""
         config = self.config
         seed = (config.seed << 20) + self.epoch
         torch.manual_seed(seed)
         draws = torch.Generator(self.device.name).manual_seed(seed)
-        order = epoch_order(
-            self.lesson.labels, config.balance_power, torch.Generator().manual_seed(seed)
-        )
-        size = crop_size(config, self.epoch)
-        self.network.train()
+        order = batches(self.lesson.labels, config, torch.Generator().manual_seed(seed))
+        if transfer.in_head_phase(config, self.epoch) and self.bottlenecks is None:
+            size = config.height_px, config.width_px
+            self.bottlenecks = transfer.bottlenecks(
+                self.network, self.lesson.crops, size, self.device
+            )
+        transfer.set_training(self.network, config, self.epoch)
         total = 0.0
-        for step in range(self.steps_per_epoch):
-            chosen = order[step * config.batch_size : (step + 1) * config.batch_size]
-            progress = (self.epoch + step / self.steps_per_epoch) / config.epochs
-            total += self._step(chosen, size, progress, draws)
+        for step, chosen in enumerate(order):
+            total += self._step(chosen, (self.epoch + step / len(order)) / config.epochs, draws)
+            self._follow(self.epoch * len(order) + step)
+            if progress:
+                progress(len(chosen))
         self.epoch += 1
-        return total / self.steps_per_epoch
+        return total / len(order)
 
-    def _step(
-        self, chosen: Tensor, size: tuple[int, int], progress: float, draws: torch.Generator
-    ) -> float:
-        config, device = self.config, self.device.name
+    def _step(self, chosen: Tensor, progress: float, draws: torch.Generator) -> float:
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(config, progress)
-        crops, labels = self.lesson.crops[chosen].to(device), self.lesson.labels[chosen].to(device)
-        mirrored = torch.rand(len(chosen), generator=draws, device=device) < 0.5
-        if config.mirror_individuals:  # a mirrored fluke is another whale's
-            labels = labels + self.lesson.individuals * mirrored.long()
+            group["lr"] = learning_rate(self.config, progress, self.epoch)
+        labels = self.lesson.labels[chosen].to(self.device.name)
+        if transfer.in_head_phase(self.config, self.epoch):
+            assert self.bottlenecks is not None
+            features = self.bottlenecks[chosen].to(self.device.name)
+            with self.device.autocast():
+                answers = self.network.answer(features)
         else:
-            mirrored = torch.zeros_like(mirrored)
-        seen = draw_warp(mirrored, INNER, config, draws).apply(crops.float(), *size)
-        seen = relight(seen, config, draws)
-        with self.device.autocast():
-            embeddings = self.network(seen.to(memory_format=torch.channels_last))
-        margin = config.margin_rad * min(1.0, progress / max(config.margin_warmup_share, 1e-9))
-        loss: Tensor = self.loss(embeddings.float(), labels, margin)
+            seen, labels = self._seen(chosen, labels, draws)
+            with self.device.autocast():
+                answers = self.network(seen.to(memory_format=torch.channels_last))
+        loss: Tensor = self.loss(answers.float(), labels, progress)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        self._follow(progress)
         return float(loss.detach())
 
-    def _follow(self, progress: float) -> None:
+    def _seen(
+        self, chosen: Tensor, labels: Tensor, draws: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The chosen crops as the network sees them in this epoch, and as whom they count."""
+        config = self.config
+        crops = self.lesson.crops[chosen].to(self.device.name).float()
+        size = crop_size(config, self.epoch)
+        mirrored = torch.rand(len(chosen), generator=draws, device=self.device.name) < 0.5
+        if config.mirror_individuals:  # a mirrored fluke is another whale's
+            labels = labels + len(self.lesson.individuals) * mirrored.long()
+        else:
+            mirrored = torch.zeros_like(mirrored)
+        if config.augment != "realtime":
+            return centre_warp(mirrored, INNER).apply(crops, *size), labels
+        seen = draw_warp(mirrored, INNER, config, draws).apply(crops, *size)
+        return relight(seen, config, draws), labels
+
+    def _follow(self, steps: float) -> None:
         """Move the average a little towards the network; early on, follow closely."""
-        steps = progress * self.config.epochs * self.steps_per_epoch
+        if self.average is self.network:
+            return
         keep = min(self.config.ema_decay, (1 + steps) / (10 + steps))
         with torch.no_grad():
             slow: list[Tensor] = list(self.average.parameters())
@@ -140,9 +180,11 @@ class Trainer:
 
 
 def _optimiser(modules: list[nn.Module], config: TrainConfig) -> torch.optim.Optimizer:
-    parameters = [parameter for module in modules for parameter in module.parameters()]
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     if config.optimizer == "adamw":
         return torch.optim.AdamW(parameters, weight_decay=config.weight_decay)
+    if config.optimizer == "adam":  # its weight decay is L2's gradient, as the papers have it
+        return torch.optim.Adam(parameters, weight_decay=config.weight_decay)
     return torch.optim.SGD(
         parameters,
         lr=0.1,
@@ -152,10 +194,17 @@ def _optimiser(modules: list[nn.Module], config: TrainConfig) -> torch.optim.Opt
     )
 
 
-def learning_rate(config: TrainConfig, progress: float) -> float:
-    """Linear warm-up, then a half cosine to 0; ``progress`` runs from 0 to 1 over the run."""
+def learning_rate(config: TrainConfig, progress: float, epoch: int) -> float:
+    """Linear warm-up, then a half cosine to 0 or no change; ``progress`` runs from 0 to 1.
+
+    The second phase of a transfer has its own, smaller rate.
+    """
+    tuning = config.head_epochs and not transfer.in_head_phase(config, epoch)
+    most = config.tune_learning_rate if tuning else config.learning_rate
     warm = min(1.0, progress / config.warmup_share) if config.warmup_share else 1.0
-    return config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress))
+    if config.schedule == "constant":
+        return most * warm
+    return most * warm * (0.5 + 0.5 * math.cos(math.pi * progress))
 
 
 def crop_size(config: TrainConfig, epoch: int) -> tuple[int, int]:
@@ -166,9 +215,17 @@ def crop_size(config: TrainConfig, epoch: int) -> tuple[int, int]:
 
 
 def fit(
-    trainer: Trainer, validation: Validation, folder: RunFolder, report: Report
+    trainer: Trainer,
+    validation: Validation,
+    folder: RunFolder,
+    report: Report,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Train to the end from the last whole checkpoint; returns the best epoch's result."""
+    """Train to the end from the last whole checkpoint; returns the best epoch's result.
+
+    Raises:
+        FlukeprintError: the loss is no number any more.
+    """
     config = trainer.config
     epoch, state, damaged = load_checkpoint(folder.checkpoints)
     for path in damaged:
@@ -177,10 +234,17 @@ def fit(
         trainer.restore(epoch, state)
         report(f"resumed after epoch {epoch}")
         drop_old(folder.checkpoints, epoch)  # a kill may have come between saving and dropping
+    left = config.epochs - trainer.epoch
+    step = progress("training", left * len(trainer.lesson.labels)) if left else None
     while trainer.epoch < config.epochs and not _tired(trainer):
         started = time.monotonic()
         size = crop_size(config, trainer.epoch)
-        loss = trainer.run_epoch()
+        loss = trainer.run_epoch(step)
+        if not math.isfinite(loss):
+            raise FlukeprintError(
+                f"{folder.path}: training diverged in epoch {trainer.epoch} (loss {loss}); start "
+                "another run with a lower learning_rate"
+            )
         entry: dict[str, Any] = {
             "epoch": trainer.epoch,
             "loss": loss,
@@ -194,7 +258,8 @@ def fit(
         log_epoch(folder, entry)  # before the checkpoint: a kill in between repeats the epoch
         save_checkpoint(folder.checkpoints, trainer.epoch, trainer.state())
         report(" ".join(f"{key} {_short(value)}" for key, value in entry.items()))
-    result = {**trainer.best, "epochs": trainer.epoch}
+    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    result = {**trainer.best, "epochs": trainer.epoch, "parameters": parameters}
     write_text(folder.result, json.dumps(result, indent=1) + "\n")
     return result
 
@@ -202,7 +267,8 @@ def fit(
 def _validated(trainer: Trainer, validation: Validation, folder: RunFolder) -> dict[str, float]:
     """Score the moving average at full size; keep its weights when they are the best so far."""
     size = (trainer.config.height_px, trainer.config.width_px)
-    scores: Scores = validate(trainer.average, validation, size, trainer.device)
+    classes = trainer.lesson.individuals if trainer.config.loss == "softmax" else None
+    scores: Scores = validate(trainer.average, validation, size, trainer.device, classes)
     measured = {
         "map5": scores.map5,
         "top1_known": scores.top1_known,
@@ -222,9 +288,12 @@ def _validated(trainer: Trainer, validation: Validation, folder: RunFolder) -> d
 
 
 def _tired(trainer: Trainer) -> bool:
-    """Whether the last ``patience`` validations brought nothing better (0: never)."""
+    """Whether the last ``patience`` validations brought nothing better (0: never).
+
+    The second phase of a transfer is always begun, and has patience of its own.
+    """
     config = trainer.config
-    waited = trainer.epoch - int(trainer.best["epoch"])
+    waited = trainer.epoch - max(int(trainer.best["epoch"]), config.head_epochs)
     return bool(config.patience) and waited > config.patience * config.validate_every
 
 

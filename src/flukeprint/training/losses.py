@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flukeprint.training.mining import batch_hard, distances, semi_hard
+
 
 class SubCentreArcFace(nn.Module):
     """ArcFace with K centres per class: the angle to the true class is widened by a margin.
@@ -43,3 +45,81 @@ def with_margin(cosine: Tensor, labels: Tensor, margin_rad: float) -> Tensor:
     beyond = true - math.sin(margin_rad) * margin_rad
     widened = torch.where(true > math.cos(math.pi - margin_rad), widened, beyond)
     return cosine.scatter(1, labels[:, None], widened)
+
+
+def class_weights(counts: Tensor, power: float) -> Tensor:
+    """(C,) float32 weights that make up for (C,) int64 ``counts`` of photos, one at least in all.
+
+    They are proportional to 1 / count ** power, and 1 in the mean over the photos, not over the
+    classes: so the size of the gradients, and with it the learning rate, keeps its meaning. A class
+    without photos weighs nothing.
+
+    Source: Tseng, Hu, Chiang, "Humpback Whale Identification" (UC San Diego), equation 6, with
+    power 0.75; the scale is ours.
+    """
+    photos = counts.double()
+    weights = torch.where(counts > 0, photos.clamp_min(1.0) ** -power, 0.0)
+    return (weights * (photos.sum() / (photos * weights).sum())).float()
+
+
+class WeightedSoftmax(nn.Module):
+    """Cross-entropy in which each class has its weight, as (C,) float32.
+
+    Source: the ``class_weight`` of Keras, which Tseng, Hu, Chiang, "Humpback Whale Identification"
+    (UC San Diego), section 2.4, train with. It divides by the number of pictures, where torch's
+    own ``weight`` divides by the batch's weights: then a batch of one rare whale would teach no
+    more than a batch of one common whale.
+    """
+
+    weights: Tensor
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of (N, C) float32 logits with (N,) int64 labels."""
+        each: Tensor = self.weights[labels] * F.cross_entropy(logits, labels, reduction="none")
+        return each.mean()
+
+
+class TripletLoss(nn.Module):
+    """A picture shall lie nearer to its whale's other pictures than to other whales', by a margin.
+
+    loss = max(d(a, p) - d(a, n) + margin, 0), in the mean over the triplets that ``mining``
+    ("batch-hard" or "semi-hard") chooses from the batch; d is the ``distance`` between embeddings,
+    "euclidean" or "squared".
+
+    Sources: Tseng, Hu, Chiang, "Humpback Whale Identification" (UC San Diego), section 3.3.6;
+    Zweig, Negre, "A Fluke in the Data" (Stanford, 2018), equation 2, which squares the distance
+    after Schroff, Kalenichenko, Philbin, "FaceNet" (CVPR 2015), section 3.1.
+    """
+
+    def __init__(self, margin: float, distance: str, mining: str) -> None:
+        super().__init__()
+        self.margin, self.distance, self.mining = margin, distance, mining
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of (N, D) unit float32 embeddings with (N,) int64 labels.
+
+        0, with gradients of 0, where the batch holds no triplet.
+        """
+        between = distances(embeddings, self.distance)
+        if self.mining == "semi-hard":
+            anchors, positives, negatives = semi_hard(between, labels, self.margin)
+        else:
+            anchors, positives, negatives = batch_hard(between, labels)
+        if not len(anchors):
+            return 0.0 * embeddings.sum()
+        anchor = embeddings[anchors]
+        near = _distance(anchor - embeddings[positives], self.distance)
+        far = _distance(anchor - embeddings[negatives], self.distance)
+        return (near - far + self.margin).clamp_min(0.0).mean()
+
+
+def _distance(difference: Tensor, kind: str) -> Tensor:
+    """(T,) lengths of (T, D) differences; the gradient of a length of 0 is 0."""
+    if kind == "squared":
+        return difference.square().sum(dim=1)
+    length: Tensor = torch.linalg.vector_norm(difference, dim=1)
+    return length

@@ -1,13 +1,17 @@
-"""Embedding networks: a timm backbone, generalised-mean pooling, a linear layer, a unit vector."""
+"""A run's network: crops brought to a scale, a backbone, pooling, a head."""
 
 from __future__ import annotations
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flukeprint.errors import FlukeprintError
+from flukeprint.training.backbones import feature_shape, make_backbone
+from flukeprint.training.config import TrainConfig
+
+# Mean and deviation of ImageNet's training photos, red, green and blue, as the published weights
+# of torchvision and timm were trained with.
+_IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class GeneralisedMean(nn.Module):
@@ -26,33 +30,102 @@ class GeneralisedMean(nn.Module):
         return raised.mean(dim=(2, 3)) ** (1.0 / self.power)
 
 
-class Embedder(nn.Module):
-    """Grey crops (N, 1, H, W), 0..255 float32, to unit vectors (N, embedding_size) float32.
+class Mean(nn.Module):
+    """(N, C, H, W) -> (N, C): each map's mean."""
 
-    Each crop is first brought to mean 0 and deviation 1, so that exposure does not matter.
+    def forward(self, features: Tensor) -> Tensor:
+        return features.float().mean(dim=(2, 3))
 
-    Raises:
-        FlukeprintError: timm has no backbone of that name.
+
+class Scale(nn.Module):
+    """Bring crops (N, C, H, W) of 0..255 float32 to the scale that a backbone learns from.
+
+    ``photo``: each crop to mean 0 and deviation 1, so that exposure does not matter. ``unit``: to
+    0..1. ``imagenet``: less ImageNet's mean, by its deviation. ``centred``: to -1..1, as the
+    Inception networks and FaceNet were trained.
     """
 
-    def __init__(self, backbone: str, embedding_size: int) -> None:
+    def __init__(self, how: str, channels: int) -> None:
         super().__init__()
-        try:
-            self.backbone = timm.create_model(
-                backbone, pretrained=False, in_chans=1, num_classes=0, global_pool=""
-            )
-        except RuntimeError as error:
-            raise FlukeprintError(f"config: backbone {backbone!r}: {error}") from None
-        self.pool = GeneralisedMean()
-        width = int(self.backbone.num_features)  # type: ignore[arg-type]
-        self.head = nn.Sequential(
-            nn.BatchNorm1d(width),
-            nn.Linear(width, embedding_size, bias=False),
-            nn.BatchNorm1d(embedding_size),
-        )
+        self.how = how
+        mean, deviation = torch.tensor(_IMAGENET_MEAN), torch.tensor(_IMAGENET_DEVIATION)
+        if channels == 1:
+            mean, deviation = mean.mean()[None], deviation.mean()[None]
+        self.register_buffer("mean", 255.0 * mean.view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("deviation", 255.0 * deviation.view(1, -1, 1, 1), persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
+        if self.how == "unit":
+            return crops / 255.0
+        if self.how == "centred":
+            return (crops - 127.5) / 128.0
+        if self.how == "imagenet":
+            mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
+            return (crops - mean) / deviation
         centred = crops - crops.mean(dim=(1, 2, 3), keepdim=True)
         scale = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        features = self.backbone(centred / (scale + 1.0))
-        return F.normalize(self.head(self.pool(features)).float(), dim=1)
+        return centred / (scale + 1.0)
+
+
+class Network(nn.Module):
+    """Crops (N, channels, H, W), 0..255 float32, to answers (N, outputs) float32.
+
+    With loss ``softmax`` the answers are logits, one a class; else unit vectors.
+
+    Raises:
+        FlukeprintError: there is no backbone of that name, or not for crops of this size.
+    """
+
+    def __init__(self, config: TrainConfig, classes: int) -> None:
+        super().__init__()
+        self.scale = Scale(config.normalise, config.channels)
+        self.backbone = make_backbone(config.backbone, config.channels)
+        self.pool, width = _pooling(self.backbone, config)
+        self.unit = config.loss != "softmax"
+        self.outputs = config.embedding_size if self.unit else classes
+        self.head = _head(width, self.outputs, config)
+
+    def bottleneck(self, crops: Tensor) -> Tensor:
+        """What the head sees of the crops: (N, width)."""
+        pooled: Tensor = self.pool(self.backbone(self.scale(crops)))
+        return pooled
+
+    def answer(self, bottleneck: Tensor) -> Tensor:
+        """The head's answers to (N, width) bottleneck features."""
+        answers: Tensor = self.head(bottleneck).float()
+        return F.normalize(answers, dim=1) if self.unit else answers
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return self.answer(self.bottleneck(crops))
+
+
+def _pooling(backbone: nn.Module, config: TrainConfig) -> tuple[nn.Module, int]:
+    """The pooling and how many numbers it gives."""
+    maps, height, width = feature_shape(
+        backbone, config.channels, config.height_px, config.width_px
+    )
+    if config.pooling == "flatten":
+        return nn.Flatten(), maps * height * width
+    return (GeneralisedMean() if config.pooling == "gem" else Mean()), maps
+
+
+def _head(width: int, outputs: int, config: TrainConfig) -> nn.Module:
+    """Fully connected layers as the config lists them, then the softmax layer or the embedding."""
+    layers: list[nn.Module] = []
+    for wide in config.head:
+        layers.append(nn.Linear(width, wide, bias=not config.head_batch_norm))
+        if config.head_batch_norm:
+            layers.append(nn.BatchNorm1d(wide))
+        layers.append(nn.ReLU(inplace=True))
+        if config.dropout:
+            layers.append(nn.Dropout(config.dropout))
+        width = wide
+    if config.loss == "softmax":
+        layers.append(nn.Linear(width, outputs))
+    else:
+        layers += [
+            nn.BatchNorm1d(width),
+            nn.Linear(width, outputs, bias=False),
+            nn.BatchNorm1d(outputs),
+        ]
+    return nn.Sequential(*layers)

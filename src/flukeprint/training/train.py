@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_bytes
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import NEW_WHALE, Split, Table
-from flukeprint.splits import make_splits, read_split, write_split
+from flukeprint.splits import half_of, make_splits, random_split, read_split, write_split
 from flukeprint.tables import fingerprint, read_table
 from flukeprint.training.config import TrainConfig, config_text, setting_text
+from flukeprint.training.copies import grey_copies, offline_copies
 from flukeprint.training.data import (
+    INNER,
     BoxedPhotos,
     crops_of,
     drawn_boxes,
@@ -34,8 +38,10 @@ from flukeprint.training.data import (
 from flukeprint.training.device import Device, find_device
 from flukeprint.training.localiser import BoxNet, fit_localiser
 from flukeprint.training.loop import Lesson, Trainer, fit
-from flukeprint.training.networks import Embedder
+from flukeprint.training.networks import Network
+from flukeprint.training.pretrained import fetch_pretrained, read_state
 from flukeprint.training.runfolder import RunFolder, environment
+from flukeprint.training.transfer import hold_still
 from flukeprint.training.validate import Validation
 
 BOXES = "boxes.csv"
@@ -49,8 +55,12 @@ def train(
     device: str = "auto",
     progress: Progress = no_progress,
     report: Callable[[str], object] = lambda line: None,
+    collection: Collection | None = None,
 ) -> dict[str, Any]:
     """Train on a labelled collection into the folder ``out``; a run that was cut is resumed.
+
+    Published weights to begin with are read, or fetched, before the run begins. ``collection`` is
+    what ``data`` holds, where that has been read already.
 
     Returns the best epoch's validation scores, as ``out/result.json`` holds them.
 
@@ -63,10 +73,13 @@ def train(
     table = read_table(data)
     facts = _facts(data, table, config, chosen)
     folder.check(config_text(config), facts)  # before minutes of reading photos
-    collection = read_collection(data, progress)
+    start = None if any(folder.checkpoints.glob("*.pt")) else _published(config)
+    if collection is None:
+        collection = read_collection(data, progress)
     for failure in collection.failures:
         report(f"warning: {failure.path}: {failure.reason}; left out")
     outer, inner = split_for_training(collection, config)
+    collection = part_of(collection, config)
     with folder.locked():
         folder.open(config_text(config), facts)
         _keep_split(outer, folder.split)
@@ -76,10 +89,11 @@ def train(
             report(check_localiser(localiser, data, collection.table, inner))
         lesson, validation = _lesson(collection, inner, config, localiser, progress)
         report(
-            f"{len(lesson.labels)} pictures of {lesson.individuals} whales to learn from, "
+            f"{len(lesson.labels)} pictures of {len(lesson.individuals)} whales to learn from, "
             f"{len(validation.query_labels)} queries to validate, {len(outer.queries)} for the end"
         )
-        return fit(Trainer(lesson, config, chosen), validation, folder, report)
+        trainer = Trainer(lesson, config, chosen, start, config.weights or "--pretrained")
+        return fit(trainer, validation, folder, report, progress)
 
 
 def check_backbone(config: TrainConfig) -> None:
@@ -88,18 +102,37 @@ def check_backbone(config: TrainConfig) -> None:
     Raises:
         FlukeprintError: the backbone is unknown, or not one for crops of these sizes.
     """
-    network = Embedder(config.backbone, config.embedding_size).eval()
-    sizes = {(config.early_height_px, config.early_width_px), (config.height_px, config.width_px)}
-    for height, width in sorted(sizes):
-        try:
-            with torch.inference_mode():
-                network(torch.zeros(2, 1, height, width))
-        except Exception as error:  # each backbone fails in its own way
-            reason = " ".join(str(error).split())[:120]
-            raise FlukeprintError(
-                f"config: backbone {config.backbone!r} does not take crops of {height} x {width} "
-                f"pixels or gives no feature maps: {reason}"
-            ) from None
+    hold_still(Network(config, 2).eval(), config)
+    early = replace(
+        config, height_px=config.early_height_px, width_px=config.early_width_px, early_share=0.0
+    )
+    if config.early_share:
+        Network(early, 2)
+
+
+def _published(config: TrainConfig) -> dict[str, Tensor] | None:
+    """The weights that the backbone begins with, if the config wants any."""
+    if config.weights:
+        return read_state(Path(config.weights))
+    return fetch_pretrained(config.backbone) if config.pretrained else None
+
+
+def part_of(collection: Collection, config: TrainConfig) -> Collection:
+    """The collection, or the half of its whales that a run is about."""
+    if config.whales == "all":
+        return collection
+    table = half_of(
+        collection.table,
+        collection.twin_group,
+        second=config.whales == "second-half",
+        seed=config.seed,
+    )
+    there = {row.name for row in table.rows}
+    return replace(
+        collection,
+        table=table,
+        twin_group={name: group for name, group in collection.twin_group.items() if name in there},
+    )
 
 
 def split_for_training(collection: Collection, config: TrainConfig) -> tuple[Split, Split]:
@@ -108,31 +141,46 @@ def split_for_training(collection: Collection, config: TrainConfig) -> tuple[Spl
     Raises:
         FlukeprintError: there are too few photos for both.
     """
-    (outer,) = make_splits(
-        collection.table,
-        collection.twin_group,
-        "open-set",
-        seed=config.seed,
-        queries=config.query_share,
-    )
+    part = part_of(collection, config)
+    outer = _split(part.table, part, config, config.query_share)
     side = set(outer.gallery)
-    inside = Table(
-        collection.table.source, tuple(r for r in collection.table.rows if r.name in side)
-    )
+    rows = tuple(row for row in part.table.rows if row.name in side)
+    inside = Table(part.table.source, rows)
     try:
-        (inner,) = make_splits(
-            inside,
-            collection.twin_group,
-            "open-set",
-            seed=config.seed,
-            queries=config.validation_share,
-        )
+        inner = _split(inside, part, config, config.validation_share, validating=True)
     except FlukeprintError as error:
         raise FlukeprintError(
             f"{collection.table.source}: {len(outer.queries)} photos are kept for the end, and the "
             f"other {len(side)} are too few to validate with while training: {error}"
         ) from None
-    return outer, inner
+    return replace(outer, fingerprint=fingerprint(collection.table)), inner
+
+
+def _split(
+    table: Table,
+    collection: Collection,
+    config: TrainConfig,
+    queries: float,
+    *,
+    validating: bool = False,
+) -> Split:
+    """Split a table as the config's protocol does.
+
+    A fold validates on a closed set, so that every whale with two photos or more is trained on.
+    """
+    if config.protocol == "random":
+        readable = [row.name for row in table.rows if row.name in collection.twin_group]
+        return random_split(table, readable, seed=config.seed, queries=queries)
+    protocol = "closed-set" if config.protocol == "kfold" and validating else config.protocol
+    made = make_splits(
+        table,
+        collection.twin_group,
+        protocol,
+        seed=config.seed,
+        queries=queries,
+        folds=config.folds,
+    )
+    return made[config.fold if protocol == "kfold" else 0]
 
 
 def _keep_split(split: Split, path: Path) -> None:
@@ -230,22 +278,29 @@ def _lesson(
 ) -> tuple[Lesson, Validation]:
     table = collection.table
     samples = samples_of(inner.train, table, collection.twin_group, config)
-    samples += drawn_samples(config)
+    if config.loss != "softmax":  # a classifier would offer drawn whales as answers
+        samples += drawn_samples(config)
     if len(samples) < 2:
         raise FlukeprintError(
             f"{table.source}: {len(samples)} photo is left to learn from; bring more, or draw "
             "whales with --set drawn_whales=300"
         )
     labels, individuals = labels_of(samples)
+    counts = torch.bincount(labels, minlength=len(individuals))  # without copies of any kind
     crops = crops_of(samples, localiser, config, progress("cutting", len(samples)))
-    gallery, asked = rows_of(inner.gallery, table), rows_of(inner.queries, table)
+    if config.grey_copies:
+        crops, labels = grey_copies(crops, labels)
+    crops, labels = offline_copies(crops, labels, config, INNER)
+    # A classifier knows its whales itself.
+    gallery = [] if config.loss == "softmax" else rows_of(inner.gallery, table)
+    asked = rows_of(inner.queries, table)
     validation = Validation(
         crops_of(gallery, localiser, config, progress("cutting", len(gallery))),
         tuple(sample.individual for sample in gallery),
         crops_of(asked, localiser, config, progress("cutting", len(asked))),
         tuple(sample.individual for sample in asked),
     )
-    return Lesson(crops, labels, individuals), validation
+    return Lesson(crops, labels, individuals, counts), validation
 
 
 def _facts(data: Path, table: Table, config: TrainConfig, device: Device) -> dict[str, Any]:
@@ -259,9 +314,15 @@ def _facts(data: Path, table: Table, config: TrainConfig, device: Device) -> dic
         "device": device.name,
         "bf16": device.bf16,
         "threads": torch.get_num_threads(),
+        "weights_sha256": _sha256_of(config.weights),
         "command": _command(data, config),
         "environment": environment(),
     }
+
+
+def _sha256_of(weights: str) -> str:
+    path = Path(weights)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if weights and path.is_file() else ""
 
 
 def _command(data: Path, config: TrainConfig) -> str:

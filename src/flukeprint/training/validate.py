@@ -12,22 +12,23 @@ from torch import Tensor
 
 from flukeprint import metrics
 from flukeprint.decide import Calibration, believe, order
-from flukeprint.rank import Likeness, compare, index_gallery
+from flukeprint.rank import Likeness, compare, index_gallery, taught_likeness
 from flukeprint.records import NEW_WHALE
 from flukeprint.training.augment import centre_warp
 from flukeprint.training.calibration import Case, fit_calibration
 from flukeprint.training.data import INNER
 from flukeprint.training.device import Device
-from flukeprint.training.networks import Embedder
+from flukeprint.training.networks import Network
 
 BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Crops (N, 1, H, W) uint8 and labels of a gallery and of queries.
+    """Crops (N, C, H, W) uint8 and labels of a gallery and of queries.
 
     ``new_whale`` in the gallery means unidentified; a query is new where its label is not there.
+    A classifier knows its whales itself: then the gallery is empty.
     """
 
     gallery: Tensor
@@ -49,9 +50,9 @@ class Scores:
 
 
 def embed_crops(
-    network: Embedder, crops: Tensor, size: tuple[int, int], device: Device
+    network: Network, crops: Tensor, size: tuple[int, int], device: Device
 ) -> NDArray[np.float32]:
-    """(N, 1, H, W) uint8 stored crops to (N, D) float32 unit vectors."""
+    """(N, C, H, W) uint8 stored crops to (N, outputs) float32 unit vectors, or logits."""
     network.eval()
     parts = []
     for start in range(0, len(crops), BATCH):
@@ -64,21 +65,30 @@ def embed_crops(
 
 
 def validate(
-    network: Embedder, validation: Validation, size: tuple[int, int], device: Device
+    network: Network,
+    validation: Validation,
+    size: tuple[int, int],
+    device: Device,
+    classes: Sequence[str] | None = None,
 ) -> Scores:
-    """Score a network on the validation split."""
-    gallery = embed_crops(network, validation.gallery, size, device)
-    queries = embed_crops(network, validation.queries, size, device)
-    labels = list(validation.gallery_labels)
-    index = index_gallery(gallery, labels, labels)
-    code = {name: column for column, name in enumerate(index.individuals)}
+    """Score a network on the validation split; a classifier's ``classes`` in their order."""
+    answers = embed_crops(network, validation.queries, size, device)
+    if classes is None:
+        gallery = embed_crops(network, validation.gallery, size, device)
+        labels = list(validation.gallery_labels)
+        index = index_gallery(gallery, labels, labels)
+        individuals, likeness = index.individuals, compare(answers, index)
+    else:
+        individuals = tuple(name for name in classes if name != NEW_WHALE)
+        likeness = taught_likeness(answers, individuals, classes)
+    code = {name: column for column, name in enumerate(individuals)}
     truth = np.array([code.get(label, -1) for label in validation.query_labels])
-    likeness = compare(queries, index)
+    kind = "embedding" if classes is None else "softmax"
     half = _halves(validation.query_labels)
     gains = np.empty(len(truth))
     for side in (0, 1):
         here, there = half == side, half != side
-        fit = fit_calibration([Case(_rows(likeness, there), truth[there])])
+        fit = fit_calibration([Case(_rows(likeness, there), truth[there])], kind)
         gains[here] = _gains(_rows(likeness, here), truth[here], fit)
     known = truth >= 0
     best = likeness.whales.argmax(axis=1)

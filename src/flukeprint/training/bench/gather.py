@@ -1,0 +1,144 @@
+"""Gather the bench's table from what its folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from flukeprint.records import NEW_WHALE, Interval
+from flukeprint.tables import read_table
+from flukeprint.training.bench import plan
+from flukeprint.training.bench.kept import DEFAULT, WITHOUT_LEARNING, Ranks, read_kept, read_ranks
+from flukeprint.training.bench.rows import Row, Scored, paired_gain
+from flukeprint.training.pretrained import published_weights
+from flukeprint.training.recipes import KAGGLE, Recipe
+
+RIVAL = "stanford-cnn"
+SEEN = "not on the papers' split: it has learned from most of those queries"
+
+
+def rows_of(recipes: Sequence[Recipe], data: Path, out: Path) -> tuple[Row, ...]:
+    """The table's rows, no learning and flukeprint's default first."""
+    gather = _Gatherer(data, out)
+    rows = [gather.plain(path) for path in sorted((out / WITHOUT_LEARNING).glob("*"))]
+    if (out / DEFAULT).is_dir():
+        rows.append(gather.plain(out / DEFAULT, SEEN))
+    for recipe in recipes:
+        for system in plan.systems_of(recipe):
+            rows += gather.system(system)
+    return tuple(rows)
+
+
+class _Gatherer:
+    def __init__(self, data: Path, out: Path) -> None:
+        self.data, self.out = data, out
+        self.whale_of = {row.name: row.individual for row in read_table(data).rows}
+        self.rival = read_ranks(self._folder(RIVAL, plan.OPEN_SET))
+
+    def _folder(self, system: str, stage: str) -> Path:
+        return plan.folder_of(self.out, system, stage)
+
+    def plain(self, path: Path, note: str = "") -> Row:
+        """A row of what comes from no paper."""
+        kept = read_kept(path)
+        papers = kept.papers if kept else None
+        return Row(
+            path.name, "", "", "", None, None, None, None, papers, self._open_set(path), note
+        )
+
+    def system(self, system: plan.System) -> list[Row]:
+        """A system's row, and those of its transfer between halves of the whales."""
+        rows = [self._measured(system)]
+        for stage, said in ((plan.TRANSFERRED, "from half of the whales"), (plan.SCRATCH, "none")):
+            folder = self._folder(system.name, stage)
+            kept = read_kept(folder)
+            if kept is None:
+                continue
+            name = f"{system.name}, pretrained {said}" if said != "none" else (
+                f"{system.name}, not pretrained"
+            )
+            rows.append(
+                replace(
+                    rows[0],
+                    name=name,
+                    published="",
+                    published_map5=None,
+                    epochs=kept.epochs,
+                    parameters=kept.parameters,
+                    seconds_per_epoch=kept.seconds_per_epoch,
+                    open_set=self._open_set(folder),
+                    note=self._halves_note(system.name) if stage == plan.TRANSFERRED else "",
+                )
+            )
+        return rows
+
+    def _measured(self, system: plan.System) -> Row:
+        paper = read_kept(self._folder(system.name, plan.PAPER))
+        open_set = read_kept(self._folder(system.name, plan.OPEN_SET))
+        either = open_set or paper
+        facts = system.recipe.paper
+        kaggle = (one.figure for one in system.published if one.measure == KAGGLE)
+        return Row(
+            name=system.name,
+            paper=facts.institution if facts else "",
+            section=facts.section if facts else "",
+            published=", ".join(one.text() for one in system.published) or "none",
+            epochs=either.epochs if either else None,
+            recipe_epochs=system.config.epochs,
+            parameters=either.parameters if either else None,
+            seconds_per_epoch=either.seconds_per_epoch if either else None,
+            paper_protocol=paper.scored if paper else None,
+            open_set=self._open_set(self._folder(system.name, plan.OPEN_SET)),
+            note="" if either else self._why_not(system),
+            published_map5=next(kaggle, None),
+        )
+
+    def _why_not(self, system: plan.System) -> str:
+        command = f"flukeprint bench papers --data DATA --out DIR --only {system.recipe.name}"
+        if not system.config.pretrained:
+            return f"not measured yet: {command}"
+        weights = published_weights(system.config.backbone)
+        return (
+            f"not measured here: bring {weights.file} from {weights.address}, then {command} "
+            f"--weights {system.recipe.name}={weights.file}"
+        )
+
+    def _halves_note(self, system: str) -> str:
+        """What pretraining brought on the same queries."""
+        with_it = read_ranks(self._folder(system, plan.TRANSFERRED))
+        without = read_ranks(self._folder(system, plan.SCRATCH))
+        gain = self._gain(with_it, without)
+        if gain is None:
+            return ""
+        return (
+            "the transfer's procedure alone, on half of the whales: MAP@5 "
+            f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) beside the same network "
+            "trained there without pretraining"
+        )
+
+    def _open_set(self, path: Path) -> Scored | None:
+        kept, ranks = read_kept(path), read_ranks(path)
+        if kept is None or kept.scored is None or ranks is None:
+            return None
+        alone = Ranks(ranks.photos, ranks.new.astype("f8"), ranks.new)
+        return replace(
+            kept.scored,
+            gain_over_new_whale=self._gain(ranks, alone),
+            gain_over_stanford_cnn=self._gain(ranks, self.rival),
+        )
+
+    def _gain(self, ranks: Ranks | None, rival: Ranks | None) -> Interval | None:
+        """The paired gain, whales resampled; None unless both answered the same queries."""
+        if ranks is None or rival is None or ranks.photos != rival.photos:
+            return None
+        return paired_gain(ranks.reciprocal, rival.reciprocal, _clusters(ranks, self.whale_of))
+
+
+def _clusters(ranks: Ranks, whale_of: Mapping[str, str]) -> list[str]:
+    """Each query's whale; an unidentified one is by itself."""
+    whales = [whale_of[name] for name in ranks.photos]
+    return [
+        f"{whale} {name}" if whale == NEW_WHALE else whale
+        for name, whale in zip(ranks.photos, whales, strict=True)
+    ]
