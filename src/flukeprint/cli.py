@@ -127,6 +127,7 @@ def split(
 @click.option("--out", type=PATH, required=True, help="The run's folder.")
 @click.option("--config", type=PATH, help="TOML file with settings.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting; repeat.")
+@click.option("--folds", type=click.IntRange(2, 100), help="Cross-validate: train so many folds.")
 @click.option("--pretrained", is_flag=True, help="Fetch the backbone's published weights.")
 @click.option("--weights", type=PATH, help="The backbone's weights: safetensors or state dict.")
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
@@ -136,6 +137,7 @@ def train(
     out: Path,
     config: Path | None,
     settings: tuple[str, ...],
+    folds: int | None,
     pretrained: bool,
     weights: Path | None,
     device: str,
@@ -147,18 +149,22 @@ def train(
     """
     from flukeprint.console_progress import progress_bar
 
-    read_config, library = _training("config", "read_config"), _training("train", "train")
+    read_config = _training("config", "read_config")
+    chosen = read_config(config, [*settings, *_starting(pretrained, weights)])
     with progress_bar() as progress:
-        result = library(
-            data,
-            out,
-            read_config(config, [*settings, *_starting(pretrained, weights)]),
-            device=device,
-            progress=progress,
-            report=lambda line: click.echo(line, err=True),
-        )
+        told = {
+            "device": device,
+            "progress": progress,
+            "report": lambda line: click.echo(line, err=True),
+        }
+        if folds:
+            result = _training("folds", "cross_validate")(data, out, chosen, folds, **told)
+        else:
+            result = _training("train", "train")(data, out, chosen, **told)
     if as_json:
         click.echo(_json(result))
+    elif folds:
+        click.echo(_training("folds", "folds_text")(result))
     else:
         known = result.get("top1_known")  # not there without a known whale to ask about
         top1 = "" if known is None else f", top-1 on known whales {known:.3f}"

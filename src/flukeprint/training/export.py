@@ -42,9 +42,9 @@ FACTS = ("fingerprint", "photos", "individuals", "seed", "command", "environment
 SCORES = ("epoch", "map5", "top1_known")
 LICENCE = "Apache-2.0 (weights); see docs/models.md for the terms of the photos they learned from"
 PREPROCESSING = (
-    "photo upright, grey or of three channels, 0..255; squashed grey to localiser_px square for the localiser; its box "
-    "widened by margin on each side, resized bilinear to height_px x width_px, edges repeated "
-    "outside"
+    "photo upright, 0..255, grey where channels is 1, red, green and blue where it is 3; squashed "
+    "to localiser_px square, grey, for the localiser; its box widened by margin on each side, "
+    "resized bilinear to height_px x width_px, edges repeated outside"
 )
 
 

@@ -73,9 +73,7 @@ def _still(backbone: nn.Module, config: TrainConfig) -> list[nn.Module]:
     return [module for name, module in before if not config.tune_from.startswith(f"{name}.")]
 
 
-def bottlenecks(
-    network: Network, crops: Tensor, size: tuple[int, int], device: Device
-) -> Tensor:
+def bottlenecks(network: Network, crops: Tensor, size: tuple[int, int], device: Device) -> Tensor:
     """What the head sees of stored crops (N, C, H, W) uint8: (N, width) float32, on the CPU."""
     network.eval()
     parts = []

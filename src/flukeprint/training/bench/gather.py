@@ -55,8 +55,10 @@ class _Gatherer:
             kept = read_kept(folder)
             if kept is None:
                 continue
-            name = f"{system.name}, pretrained {said}" if said != "none" else (
-                f"{system.name}, not pretrained"
+            name = (
+                f"{system.name}, pretrained {said}"
+                if said != "none"
+                else (f"{system.name}, not pretrained")
             )
             rows.append(
                 replace(

@@ -18,8 +18,15 @@ from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.training.bench import plan, score, table
 from flukeprint.training.bench.gather import rows_of
-from flukeprint.training.bench.kept import DEFAULT, SCORES, WITHOUT_LEARNING, Kept, keep, keep_report
-from flukeprint.training.bench.rows import Row, Scored
+from flukeprint.training.bench.kept import (
+    DEFAULT,
+    SCORES,
+    WITHOUT_LEARNING,
+    Kept,
+    keep,
+    keep_report,
+)
+from flukeprint.training.bench.rows import Row
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.curves import read_log
 from flukeprint.training.export import export

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,7 +110,7 @@ def paper_queries(
 def paper_answers(
     vectors: NDArray[np.float32], index: GalleryIndex, model: Model, *, left_out: bool
 ) -> list[list[str]]:
-    """The five labels given for each of Q network outputs: likeliest classes, nearest neighbours."""
+    """The five labels for each of Q network outputs: likeliest classes, or nearest neighbours."""
     labels = (*index.individuals, NEW_WHALE)
     if model.manifest.kind == "softmax":
         likeness = likeness_of(vectors, index, model.manifest)
