@@ -291,7 +291,8 @@ def papers(
 ) -> None:
     """Train and score every system of the two student papers, all the same way.
 
-    Writes papers.md, papers.csv and papers.png into --out, beside each run's curves and answers.
+    Writes papers.md, papers.csv and papers.png into the folder results in --out, each run's curves
+    and answers beside them.
     """
     if listing:
         told = _training("bench.listing", "listing_json" if as_json else "list_recipes")

@@ -232,7 +232,7 @@ def score(
         int((~known).sum()),
         metrics.bootstrap(statistics, asked.whales),
         metrics.most_confused(asked.labels, [row[0] for row in answers]),
-        _rows(asked, answers, places, new),
+        query_rows(asked, answers, places, new),
     )
 
 
@@ -244,12 +244,13 @@ def _coded(answers: Sequence[Sequence[str]], codes: dict[str, int]) -> NDArray[n
     return coded
 
 
-def _rows(
+def query_rows(
     asked: Asked,
     answers: Sequence[Sequence[str]],
     places: NDArray[np.int64],
     new: NDArray[np.float64] | None,
 ) -> list[dict[str, Any]]:
+    """One row a query: its truth, the place of that (0 past five) and the five answers."""
     return [
         {
             "photo": name,

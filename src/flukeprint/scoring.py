@@ -36,6 +36,7 @@ from flukeprint.tables import fingerprint, guard
 
 RUN_MODEL = "model.fluke"
 RUN_FACTS = "run.json"
+RUN_SPLIT = "split.json"
 FOLDS = 5  # of a model that does not say how many there were
 
 
@@ -58,6 +59,8 @@ def evaluate_target(
     """
     model, source = _resolve(target, data, model_path)
     collection = read_collection(source, progress)
+    if split_path is None and _learned_from(model, collection) and _is_run(target):
+        split_path = target / RUN_SPLIT
     split = read_split(split_path) if split_path else own_split(model, collection)
     check_leaks(split, collection.table, collection.twin_group)
     network = Network(model, device=device)
@@ -93,11 +96,16 @@ def own_split(model: Model, collection: Collection) -> Split:
     """The split a model was trained on, remade, or an open-set split of other photos.
 
     Raises:
-        FlukeprintError: the collection cannot be split so, or has no such fold.
+        FlukeprintError: the collection cannot be split so, has no such fold, or the split is one
+            of those that only the run's folder holds: photo by photo, or of half of the whales.
     """
     recipe: dict[str, Any] = {"protocol": "open-set", "seed": 0, "settings": {}}
-    if model.manifest.training.get("fingerprint") == fingerprint(collection.table):
+    if _learned_from(model, collection):
         recipe = model.manifest.split
+    if recipe["protocol"] == "random" or recipe.get("whales", "all") != "all":
+        raise FlukeprintError(
+            f"this model's split is in its run's folder: give --split RUN/{RUN_SPLIT}"
+        )
     settings = recipe["settings"]
     splits = make_splits(
         collection.table,
@@ -169,7 +177,15 @@ def write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 def is_unexported_run(target: Path) -> bool:
     """Whether a target is a training run's folder without a model file in it."""
-    return (target / RUN_FACTS).is_file() and not (target / RUN_MODEL).is_file()
+    return _is_run(target) and not (target / RUN_MODEL).is_file()
+
+
+def _is_run(target: Path) -> bool:
+    return (target / RUN_FACTS).is_file()
+
+
+def _learned_from(model: Model, collection: Collection) -> bool:
+    return bool(model.manifest.training.get("fingerprint") == fingerprint(collection.table))
 
 
 def _resolve(target: Path, data: Path | None, model_path: Path | None) -> tuple[Model, Path]:
@@ -177,7 +193,7 @@ def _resolve(target: Path, data: Path | None, model_path: Path | None) -> tuple[
         raise FlukeprintError(
             f"{target}: not exported yet; flukeprint export {target} --out {target / RUN_MODEL}"
         )
-    if (target / RUN_FACTS).is_file():
+    if _is_run(target):
         learned_from = Path(str(read_json(target / RUN_FACTS).get("data")))
         return load_model(target / RUN_MODEL), data or learned_from
     if target.is_dir() or target.suffix.lower() == ".csv":

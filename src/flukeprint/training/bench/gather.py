@@ -9,7 +9,14 @@ from pathlib import Path
 from flukeprint.records import NEW_WHALE, Interval
 from flukeprint.tables import read_table
 from flukeprint.training.bench import plan
-from flukeprint.training.bench.kept import DEFAULT, WITHOUT_LEARNING, Ranks, read_kept, read_ranks
+from flukeprint.training.bench.kept import (
+    DEFAULT,
+    SCORES,
+    WITHOUT_LEARNING,
+    Ranks,
+    read_kept,
+    read_ranks,
+)
 from flukeprint.training.bench.rows import Row, Scored, paired_gain
 from flukeprint.training.pretrained import published_weights
 from flukeprint.training.recipes import KAGGLE, Recipe
@@ -21,8 +28,9 @@ SEEN = "not on the papers' split: it has learned from most of those queries"
 def rows_of(recipes: Sequence[Recipe], data: Path, out: Path) -> tuple[Row, ...]:
     """The table's rows, no learning and flukeprint's default first."""
     gather = _Gatherer(data, out)
-    rows = [gather.plain(path) for path in sorted((out / WITHOUT_LEARNING).glob("*"))]
-    if (out / DEFAULT).is_dir():
+    kept = sorted((out / WITHOUT_LEARNING).glob(f"*/{SCORES}"))
+    rows = [gather.plain(path.parent) for path in kept]
+    if (out / DEFAULT / SCORES).is_file():
         rows.append(gather.plain(out / DEFAULT, SEEN))
     for recipe in recipes:
         for system in plan.systems_of(recipe):

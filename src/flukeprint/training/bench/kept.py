@@ -15,7 +15,7 @@ from flukeprint.evaluate import ANSWERS, Report
 from flukeprint.files import make_folder, read_json, write_text
 from flukeprint.records import NEW_WHALE
 from flukeprint.scoring import write_rows
-from flukeprint.tables import csv_rows
+from flukeprint.tables import csv_rows, unguard
 from flukeprint.training.bench.rows import Scored
 
 SCORES, QUERIES, CONFUSED = "scores.json", "queries.csv", "confused.csv"
@@ -86,7 +86,7 @@ def read_ranks(path: Path) -> Ranks | None:
     rows = [row for _, row in csv_rows(path / QUERIES, ("photo", "truth", "place"))]
     places = np.array([int(row["place"]) for row in rows])
     return Ranks(
-        tuple(row["photo"] for row in rows),
+        tuple(unguard(row["photo"]) for row in rows),
         metrics.reciprocal(places, ANSWERS),
         np.array([row["truth"] == NEW_WHALE for row in rows]),
     )

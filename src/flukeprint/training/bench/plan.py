@@ -103,7 +103,14 @@ def _job(system: System, stage: str, config: TrainConfig, out: Path) -> Job:
     """The job; a run begun with other epochs goes on with those."""
     folder = RunFolder(folder_of(out, system.name, stage))
     if folder.config.is_file():
-        config = scaled(config, read_config(folder.config, []).epochs)
+        # From the recipe's own epochs: scaling twice would round otherwise.
+        begun = scaled(system.config, read_config(folder.config, []).epochs)
+        config = replace(
+            config,
+            epochs=begun.epochs,
+            head_epochs=begun.head_epochs if config.head_epochs else 0,
+            validate_every=begun.validate_every,
+        )
     return Job(system.name, stage, config, folder)
 
 

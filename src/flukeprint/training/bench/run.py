@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,12 +10,12 @@ from statistics import median
 
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluate import evaluate_split, evaluate_without_learning
-from flukeprint.files import check_outside, read_json, write_bytes, write_text
+from flukeprint.evaluate import Report, evaluate_split, evaluate_without_learning
+from flukeprint.files import check_outside, read_json
 from flukeprint.model import load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
-from flukeprint.training.bench import plan, score, table
+from flukeprint.training.bench import plan, score
 from flukeprint.training.bench.gather import rows_of
 from flukeprint.training.bench.kept import (
     DEFAULT,
@@ -26,6 +25,7 @@ from flukeprint.training.bench.kept import (
     keep,
     keep_report,
 )
+from flukeprint.training.bench.results import write_results
 from flukeprint.training.bench.rows import Row
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.curves import read_log
@@ -65,10 +65,17 @@ class Bench:
         folder = job.folder
         if (folder.path / SCORES).is_file():
             return
-        self.report(f"{job.system}, {job.stage}: {job.config.epochs} epochs")
+        if not (folder.path / score.MODEL).is_file():
+            self.report(f"{job.system}, {job.stage}: {job.config.epochs} epochs")
+            self._learn(job)
+        self._score(job)
+        if folder.checkpoints.is_dir():  # hundreds of megabytes, and the run is over
+            shutil.rmtree(folder.checkpoints)
+
+    def _learn(self, job: plan.Job) -> None:
         train(
             self.data,
-            folder.path,
+            job.folder.path,
             job.config,
             device=self.device,
             progress=self.progress,
@@ -77,25 +84,26 @@ class Bench:
         )
         if job.stage != plan.PRETRAINED:
             export(
-                folder.path,
-                folder.path / score.MODEL,
+                job.folder.path,
+                job.folder.path / score.MODEL,
                 progress=self.progress,
                 collection=self.collection,
             )
-        self._score(job)
-        shutil.rmtree(folder.checkpoints)  # hundreds of megabytes, and the run is over
 
     def _score(self, job: plan.Job) -> None:
         folder, scored = job.folder, None
-        if job.stage == plan.PAPER:
-            scored = score.paper_scored(folder, job.config, self.collection, self.progress)
-        elif job.stage != plan.PRETRAINED:
-            report = score.open_set_report(folder, self.collection, self.progress)
+        if job.stage != plan.PRETRAINED:
+            report = self._report_of(job)
             keep_report(folder.path, report)
             scored = score.scored_report(report)
         seconds = median(float(entry["seconds"]) for entry in read_log(folder))
         parameters = int(read_json(folder.result)["parameters"])
         keep(folder.path, Kept(scored, job.config.epochs, parameters, round(seconds, 2)))
+
+    def _report_of(self, job: plan.Job) -> Report:
+        if job.stage == plan.PAPER:
+            return score.paper_report(job.folder, job.config, self.collection, self.progress)
+        return score.open_set_report(job.folder, self.collection, self.progress)
 
     def do_default(self) -> None:
         """Score the shipped model on the recipes' open-set split, if that is its own."""
@@ -126,7 +134,12 @@ class Bench:
         ):
             path = self.out / WITHOUT_LEARNING / report.system
             keep_report(path, report)
-            keep(path, Kept(score.scored_report(report), papers=papers[report.system]))
+            keep(
+                path,
+                Kept(
+                    score.scored_report(report), papers=score.scored_report(papers[report.system])
+                ),
+            )
 
 
 def bench_papers(
@@ -144,8 +157,9 @@ def bench_papers(
     """Train and score the papers' systems into ``out``; what is done is not done again.
 
     ``only`` names recipes (or files of one's own), ``epochs`` and ``weights`` are as the command
-    takes them, ``pretrained`` fetches published weights. Writes ``papers.md``, ``papers.csv``,
-    ``papers.png`` and ``papers.json`` of everything that ``out`` holds by then.
+    takes them, ``pretrained`` fetches published weights. Writes the table of everything that
+    ``out`` holds by then into ``out/results``: see
+    :func:`flukeprint.training.bench.results.write_results`.
 
     Raises:
         FlukeprintError: an argument, the data or a folder is not fit for it.
@@ -167,8 +181,5 @@ def bench_papers(
                 bench.do(job)
     others = [one for one in named if one.name not in {two.name for two in every}]
     rows = rows_of([*every, *others], data, out)
-    write_text(out / "papers.md", table.markdown(rows))
-    write_text(out / "papers.csv", table.csv_text(rows))
-    write_text(out / "papers.json", json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
-    write_bytes(out / "papers.png", table.draw(rows))
+    write_results(rows, out)
     return rows

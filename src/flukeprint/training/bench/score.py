@@ -12,8 +12,16 @@ from numpy.typing import NDArray
 from flukeprint import metrics
 from flukeprint.cache import Cache
 from flukeprint.collection import Collection
-from flukeprint.evaluate import ANSWERS, EmbeddedTable, Report, evaluate_split, gallery_of
-from flukeprint.identify import likeness_of
+from flukeprint.evaluate import (
+    ANSWERS,
+    Asked,
+    EmbeddedTable,
+    Report,
+    evaluate_split,
+    gallery_of,
+    query_rows,
+)
+from flukeprint.identify import index_unseen, likeness_of
 from flukeprint.model import Model, load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
@@ -68,43 +76,43 @@ def answers_of(row: dict[str, Any]) -> list[str]:
     return [answer for answer in given if answer]
 
 
-def paper_scored(
+def paper_report(
     folder: RunFolder,
     config: TrainConfig,
     collection: Collection,
     progress: Progress = no_progress,
-) -> Scored:
+) -> Report:
     """A run on its random split, with ``new_whale`` treated as its paper's authors did.
 
     Labels are true as written: a whale that the other 80 % lack cannot be answered and is a miss.
     UCSD: ``new_whale`` is a label like others. Stanford: it is in neither part, and always the
-    first of the five answers; top-1 and top-5 are those of the four whales.
+    first of the five answers; top-1, top-5 and F1 are those of the four whales.
     """
     network = Network(load_model(folder.path / MODEL))
     model, split = network.model, read_split(folder.split)
     embedded = embedded_for(network, split, collection, progress)
     left_out = config.new_whale == "left-out"
-    names, truth, clusters = paper_queries(split, collection, left_out=left_out)
-    vectors = embedded.embeddings.vectors[[embedded.row_of[name] for name in names]]
+    asked = paper_queries(split, collection, left_out=left_out)
+    vectors = embedded.embeddings.vectors[[embedded.row_of[name] for name in asked.names]]
     index = gallery_of(split, embedded, model.manifest)
-    return score_answers(paper_answers(vectors, index, model, left_out=left_out), truth, clusters)
+    answers = paper_answers(vectors, index, model, left_out=left_out)
+    return score_as_written("flukeprint", answers, asked, index)
 
 
-def paper_queries(
-    split: Split, collection: Collection, *, left_out: bool
-) -> tuple[list[str], list[str], list[str]]:
-    """A random split's queries that can be read: names, labels as written, whales to resample."""
+def paper_queries(split: Split, collection: Collection, *, left_out: bool) -> Asked:
+    """A random split's queries that can be read, with their labels as written."""
     label = {row.name: row.individual for row in collection.table.rows}
-    names = [
+    names = tuple(
         name
         for name in split.queries
         if name in collection.twin_group and not (left_out and label[name] == NEW_WHALE)
-    ]
-    truth = [label[name] for name in names]
-    clusters = [
-        name if true == NEW_WHALE else true for name, true in zip(names, truth, strict=True)
-    ]
-    return names, truth, clusters
+    )
+    truth = tuple(label[name] for name in names)
+    whales = tuple(
+        f"{true} {name}" if true == NEW_WHALE else true
+        for name, true in zip(names, truth, strict=True)
+    )
+    return Asked(names, truth, whales)
 
 
 def paper_answers(
@@ -132,60 +140,70 @@ def _nearest(vectors: NDArray[np.float32], index: GalleryIndex) -> NDArray[np.fl
     return np.column_stack([np.maximum.reduceat(similar, starts, axis=1), new])
 
 
-def paper_without_learning(split: Split, collection: Collection) -> dict[str, Scored]:
+def paper_without_learning(split: Split, collection: Collection) -> dict[str, Report]:
     """Answers that need no learning on a random split, where twins do lie on both sides."""
-    names, truth, clusters = paper_queries(split, collection, left_out=False)
-    side = set(split.gallery)
-    rows = [row for row in collection.table.rows if row.name in side]
+    asked = paper_queries(split, collection, left_out=False)
+    side, twin = set(split.gallery), collection.twin_group
+    rows = [row for row in collection.table.rows if row.name in side and row.name in twin]
     frequent = fillers(Table(collection.table.source, tuple(rows)))
-    twin, labels_of_twins = collection.twin_group, defaultdict(list)
+    labels_of_twins = defaultdict(list)
     for row in rows:
-        if row.name in twin:
-            labels_of_twins[twin[row.name]].append(row.individual)
+        labels_of_twins[twin[row.name]].append(row.individual)
     systems = {
-        "new_whale first": [[NEW_WHALE, *frequent]] * len(names),
-        "most frequent whales": [[*frequent[: ANSWERS - 1], NEW_WHALE]] * len(names),
+        "new_whale first": [[NEW_WHALE, *frequent] for _ in asked.names],
+        "most frequent whales": [[*frequent[: ANSWERS - 1], NEW_WHALE] for _ in asked.names],
         "twins' labels, new_whale": [
-            [*labels_of_twins[twin[name]], NEW_WHALE, *frequent] for name in names
+            [*labels_of_twins[twin[name]], NEW_WHALE, *frequent] for name in asked.names
         ],
     }
+    index = index_unseen(rows)
     return {
-        system: score_answers(
-            [list(dict.fromkeys(row))[:ANSWERS] for row in answers], truth, clusters
+        system: score_as_written(
+            system, [list(dict.fromkeys(row))[:ANSWERS] for row in answers], asked, index
         )
         for system, answers in systems.items()
     }
 
 
-def score_answers(
-    answers: Sequence[Sequence[str]], truth: Sequence[str], clusters: Sequence[str]
-) -> Scored:
-    """Scores of Q queries' answers against labels as written, whichever labels they are."""
-    codes = {
-        label: code
-        for code, label in enumerate(sorted({*truth, *(label for row in answers for label in row)}))
-    }
+def score_as_written(
+    system: str, answers: Sequence[Sequence[str]], asked: Asked, index: GalleryIndex
+) -> Report:
+    """Score up to five distinct labels a query against labels as written, whichever they are.
+
+    Precision, recall and F1 are those of the first whale answered, over queries of named whales.
+    """
+    truth = asked.labels
+    given = {label for row in answers for label in row}
+    codes = {label: code for code, label in enumerate(sorted({*truth, *given}))}
     true = np.array([codes[label] for label in truth], dtype=np.int64)
     known = np.array([label != NEW_WHALE for label in truth])
-    given = np.array([[codes[label] for label in row] for row in answers], dtype=np.int64)
-    places = metrics.places_of(given, true)
+    places = np.array([_place(label, row) for label, row in zip(truth, answers, strict=True)])
     whales = [[label for label in row if label != NEW_WHALE] for row in answers]
-    among = np.array(
-        [
-            row.index(label) + 1 if label in row else 0
-            for row, label in zip(whales, truth, strict=True)
-        ]
-    )
+    among = np.array([_place(label, row) for label, row in zip(truth, whales, strict=True)])
     first = np.array([codes[row[0]] if row else -1 for row in whales], dtype=np.int64)
 
     def statistics(weights: NDArray[np.float64]) -> dict[str, float]:
         on_known = weights * known
         return {
             "map5": metrics.weighted_mean(metrics.reciprocal(places, ANSWERS), weights),
-            "top1": metrics.weighted_mean(metrics.within(among, 1), on_known),
-            "top5": metrics.weighted_mean(metrics.within(among, ANSWERS), on_known),
-            "f1_macro": metrics.precision_recall_f1(true, first, on_known)["f1_macro"],
+            "top1_known": metrics.weighted_mean(metrics.within(among, 1), on_known),
+            "top5_known": metrics.weighted_mean(metrics.within(among, ANSWERS), on_known),
+            **metrics.precision_recall_f1(true, first, on_known),
         }
 
-    found = metrics.bootstrap(statistics, clusters)
-    return Scored(**found, collapse=collapse_share(answers), queries=len(truth))
+    return Report(
+        system,
+        "random",
+        len(index.photos),
+        len(index.individuals),
+        int(known.sum()),
+        int((~known).sum()),
+        metrics.bootstrap(statistics, asked.whales),
+        metrics.most_confused(truth, [row[0] if row else "" for row in whales]),
+        query_rows(asked, answers, places, None),
+    )
+
+
+def _place(label: str, answers: Sequence[str]) -> int:
+    """A label's place among the answers from 1; 0 if it is not there."""
+    return list(answers).index(label) + 1 if label in answers else 0
