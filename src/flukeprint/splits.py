@@ -140,7 +140,7 @@ def half_of(table: Table, twin_group: dict[str, int], *, second: bool, seed: int
     """The photos of one half of the whales, to learn on one and transfer to the other.
 
     A photo labelled ``new_whale`` counts as a whale. The second half leaves out photos that have a
-    twin in the first, so that nothing of it has been seen there.
+    twin in the first or share an encounter with it, so that nothing of it has been seen there.
     """
 
     def whale(row: LabelledPhoto) -> str:
@@ -151,17 +151,19 @@ def half_of(table: Table, twin_group: dict[str, int], *, second: bool, seed: int
 
     whales = sorted({whale(row) for row in table.rows}, key=draw)
     first = set(whales[: len(whales) // 2])
+    side = tuple(row for row in table.rows if whale(row) in first)
     if not second:
-        return Table(table.source, tuple(row for row in table.rows if whale(row) in first))
-    seen = {
-        twin_group[row.name] for row in table.rows if whale(row) in first and row.name in twin_group
-    }
+        return Table(table.source, side)
+    twins = {twin_group[row.name] for row in side if row.name in twin_group}
+    encounters = {row.encounter for row in side} - {""}
     return Table(
         table.source,
         tuple(
             row
             for row in table.rows
-            if whale(row) not in first and twin_group.get(row.name) not in seen
+            if whale(row) not in first
+            and twin_group.get(row.name) not in twins
+            and row.encounter not in encounters
         ),
     )
 

@@ -13,7 +13,7 @@ from flukeprint.training.config import TrainConfig
 from flukeprint.training.data import STORED_MARGIN
 from flukeprint.training.device import Device
 from flukeprint.training.loop import Lesson, Trainer
-from flukeprint.training.networks import Embedder
+from flukeprint.training.networks import Network
 from flukeprint.training.validate import embed_crops
 
 WHALES, SHOWN, ASKED = 24, 6, 2
@@ -50,7 +50,7 @@ def _crops(shots: range) -> torch.Tensor:
     return torch.from_numpy(np.stack(cut))[:, None]
 
 
-def _top1(network: Embedder, gallery: torch.Tensor, queries: torch.Tensor) -> float:
+def _top1(network: Network, gallery: torch.Tensor, queries: torch.Tensor) -> float:
     """Share of the queries whose most alike gallery photo shows their whale."""
     similar = embed_crops(network, queries, SIZE, CPU) @ embed_crops(network, gallery, SIZE, CPU).T
     found = similar.argmax(axis=1) // SHOWN
@@ -59,9 +59,13 @@ def _top1(network: Embedder, gallery: torch.Tensor, queries: torch.Tensor) -> fl
 
 def test_a_small_network_learns_drawn_whales() -> None:
     shown, asked = _crops(range(SHOWN)), _crops(range(SHOWN, SHOWN + ASKED))
-    trainer = Trainer(
-        Lesson(shown, torch.arange(WHALES).repeat_interleave(SHOWN), WHALES), CONFIG, CPU
+    lesson = Lesson(
+        shown,
+        torch.arange(WHALES).repeat_interleave(SHOWN),
+        tuple(f"whale {seed:02}" for seed in range(WHALES)),
+        torch.full((WHALES,), SHOWN),
     )
+    trainer = Trainer(lesson, CONFIG, CPU)
     losses = [trainer.run_epoch() for _ in range(CONFIG.epochs)]
     assert all(np.isfinite(losses))
     learned = _top1(trainer.average, shown, asked)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from flukeprint.records import NEW_WHALE
 from flukeprint.training.device import Device
-from flukeprint.training.networks import Embedder
+from flukeprint.training.networks import Network
 from flukeprint.training.validate import (
     BATCH,
     Scores,
@@ -34,7 +34,7 @@ class _ByBrightness(nn.Module):
         return torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
 
 
-NETWORK = cast(Embedder, _ByBrightness())
+NETWORK = cast(Network, _ByBrightness())
 
 
 def _crops(*greys: int) -> Tensor:
@@ -116,3 +116,45 @@ def test_halves_never_split_a_whale() -> None:
     for label, half in zip(labels, halves.tolist(), strict=True):
         if label != NEW_WHALE:
             assert side.setdefault(label, half) == half
+
+
+class _Classifier(nn.Module):
+    """Logits of a crop of grey g over classes at 0, 40, 80, ...: minus the distance to each."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, crops: Tensor) -> Tensor:
+        greys = crops.mean(dim=(1, 2, 3))[:, None]
+        return -(greys - 40.0 * torch.arange(self.classes)).abs()
+
+
+def _named(classes: tuple[str, ...], queries: list[tuple[int, str]]) -> Scores:
+    """Scores of a classifier: it compares with no photo, so the gallery is empty."""
+    validation = Validation(
+        _crops(), (), _crops(*(grey for grey, _ in queries)), tuple(whale for _, whale in queries)
+    )
+    network = cast(Network, _Classifier(len(classes)))
+    return validate(network, validation, (10, 10), CPU, classes)
+
+
+def test_a_classifier_names_its_whales_by_their_places() -> None:
+    right = _named(("a", "b", "c"), [(1, "a"), (41, "b"), (79, "c")])
+    assert (right.top1_known, right.map5) == (1.0, 1.0)
+    wrong = _named(("b", "c", "a"), [(1, "a"), (41, "b"), (79, "c")])
+    assert wrong.top1_known == 0.0
+
+
+def test_a_classifiers_class_for_new_whales_is_no_whale() -> None:
+    """Logit 0 at grey 0 is ``new_whale``'s: of the whales, ``a`` at 40 is then the likeliest."""
+    queries = [(1, "a"), (39, "a"), (81, "b"), (0, NEW_WHALE), (2, "stranger")]
+    found = _named((NEW_WHALE, "a", "b"), queries)
+    assert found.top1_known == 1.0
+    assert 0.0 <= found.map5 <= 1.0
+
+
+def test_logits_come_as_they_are() -> None:
+    network = cast(Network, _Classifier(3))
+    found = embed_crops(network, _crops(0, 100), (8, 8), CPU)
+    np.testing.assert_allclose(found, [[0, -40, -80], [-100, -60, -20]], atol=1e-4)

@@ -144,6 +144,21 @@ class TrainConfig:
             return "loss softmax names whales, mirrored ones are none; set mirror_individuals=false"
         if self.loss == "triplet" and self.batch_size < 2 * self.photos_per_whale:
             return "batch_size must hold two whales of photos_per_whale photos each"
+        if self.loss != "softmax" and self.class_weight_power:
+            return (
+                f"class_weight_power weighs a softmax's classes; with loss {self.loss} set it to 0"
+            )
+        if self.loss == "triplet" and self.oversample_to:
+            return "loss triplet shows each whale photos_per_whale times; set oversample_to to 0"
+        if not self.head and (self.dropout or self.head_batch_norm):
+            return "dropout and head_batch_norm belong to the layers of head, and it lists none"
+        if self.grey_copies and self.channels == 1:
+            return "grey_copies are of colour photos; set channels to 3"
+        offline = self.offline_shifts + self.offline_rotations + self.offline_zooms
+        if (self.augment == "offline") != bool(offline):
+            return "augment offline and the numbers of offline_ pictures go together; set both"
+        if self.pretrained and self.weights:
+            return "pretrained fetches weights and weights brings them; set one"
         if self.head_epochs > self.epochs:
             return f"head_epochs is {self.head_epochs} of {self.epochs} epochs"
         if self.head_epochs and self.loss != "softmax":
@@ -175,6 +190,29 @@ def read_config(path: Path | None, settings: list[str]) -> TrainConfig:
             raise FlukeprintError(f"--set {setting}: write it as key=value")
         raw[key.strip()] = _parsed(value.strip())
     return replace(TrainConfig(), **_checked(raw, str(path or "--set")))
+
+
+def with_epochs(config: TrainConfig, epochs: int | None) -> TrainConfig:
+    """The config with another number of epochs, a transfer's two phases in proportion.
+
+    Raises:
+        FlukeprintError: they are too few for two phases.
+    """
+    if epochs is None or epochs == config.epochs:
+        return config
+    head = config.head_epochs
+    if head == config.epochs:
+        head = epochs
+    elif head:
+        if epochs < 2:
+            raise FlukeprintError("a transfer in two phases needs two epochs or more")
+        head = min(max(1, round(head * epochs / config.epochs)), epochs - 1)
+    return replace(
+        config,
+        epochs=epochs,
+        head_epochs=head,
+        validate_every=min(config.validate_every, epochs),
+    )
 
 
 def config_text(config: TrainConfig) -> str:

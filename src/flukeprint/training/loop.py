@@ -125,6 +125,8 @@ class Trainer:
             if progress:
                 progress(len(chosen))
         self.epoch += 1
+        if not transfer.in_head_phase(config, self.epoch):
+            self.bottlenecks = None  # half a gigabyte for a large network
         return total / len(order)
 
     def _step(self, chosen: Tensor, progress: float, draws: torch.Generator) -> float:
@@ -209,7 +211,7 @@ def learning_rate(config: TrainConfig, progress: float, epoch: int) -> float:
 
 def crop_size(config: TrainConfig, epoch: int) -> tuple[int, int]:
     """(height, width) in pixels that an epoch trains at."""
-    if epoch < config.early_share * config.epochs:
+    if not transfer.in_head_phase(config, epoch) and epoch < config.early_share * config.epochs:
         return config.early_height_px, config.early_width_px
     return config.height_px, config.width_px
 
@@ -294,7 +296,7 @@ def _tired(trainer: Trainer) -> bool:
     """
     config = trainer.config
     waited = trainer.epoch - max(int(trainer.best["epoch"]), config.head_epochs)
-    return bool(config.patience) and waited > config.patience * config.validate_every
+    return bool(config.patience) and waited >= config.patience * config.validate_every
 
 
 def _short(value: object) -> str:

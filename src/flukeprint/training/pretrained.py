@@ -30,7 +30,7 @@ _PICKLED = (b"PK", b"\x80")
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedWeights:
     """Where a backbone's published weights are: the file's name, its address and its licence."""
 
     file: str
@@ -39,12 +39,12 @@ class Published:
 
 
 _PUBLISHED = {
-    "vgg19": Published(
+    "vgg19": PublishedWeights(
         "vgg19-dcbb9e9d.pth",
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
         "BSD-3-Clause",
     ),
-    "inception_resnet_v1": Published(
+    "inception_resnet_v1": PublishedWeights(
         "20180402-114759-vggface2.pt",
         "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
         "20180402-114759-vggface2.pt",
@@ -53,7 +53,7 @@ _PUBLISHED = {
 }
 
 
-def published_weights(name: str) -> Published:
+def published_weights(name: str) -> PublishedWeights:
     """Where the published weights of the backbone of that name are; asks no network.
 
     Raises:
@@ -73,7 +73,7 @@ def published_weights(name: str) -> Published:
     else:
         address = facts.url
         file = address.rsplit("/", 1)[1]
-    return Published(file, address, facts.license or "not stated")
+    return PublishedWeights(file, address, facts.license or "not stated")
 
 
 def _timm_facts(name: str) -> Any:
@@ -109,7 +109,7 @@ def fetch_pretrained(name: str) -> dict[str, Tensor]:
         ) from None
 
 
-def _download(published: Published) -> dict[str, Tensor]:
+def _download(published: PublishedWeights) -> dict[str, Tensor]:
     """By torch's own cache; a name such as vgg19-dcbb9e9d.pth holds the file's checksum."""
     state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
         published.address,

@@ -125,8 +125,8 @@ class RunFolder:
                 f"{self.path}: holds a run with another config; name another folder for --out"
             )
         begun = read_json(self.facts)
-        for key in ("fingerprint", "device", "bf16", "threads"):
-            if begun.get(key) != facts.get(key):
+        for key in ("fingerprint", "device", "bf16", "threads", "weights_sha256"):
+            if begun.get(key, "") != facts.get(key, ""):
                 raise FlukeprintError(
                     f"{self.path}: this run was begun with {key} {begun.get(key)!r}, "
                     f"now it is {facts.get(key)!r}; resume as it was begun or start another"

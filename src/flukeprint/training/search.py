@@ -29,7 +29,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.files import check_outside, read_json, write_bytes, write_text
 from flukeprint.progress import Progress, no_progress
 from flukeprint.tables import fingerprint, read_table
-from flukeprint.training.config import TrainConfig, config_text
+from flukeprint.training.config import TrainConfig, config_text, with_epochs
 from flukeprint.training.curves import read_log
 from flukeprint.training.device import find_device
 from flukeprint.training.runfolder import RunFolder
@@ -64,7 +64,12 @@ def _augmentations(config: TrainConfig) -> dict[str, Span]:
         raise FlukeprintError(
             "config: augment is 'none', so there are no ranges to search; set augment=realtime"
         )
-    return {
+    if config.head_epochs == config.epochs:
+        raise FlukeprintError(
+            "config: all epochs learn from features that are computed once, so there are no ranges "
+            "to search; set head_epochs lower"
+        )
+    spans = {
         "rotate_deg": Span(0.0, 30.0),
         "zoom": Span(0.0, 0.4),
         "shift": Span(0.0, 0.2),
@@ -72,6 +77,14 @@ def _augmentations(config: TrainConfig) -> dict[str, Span]:
         "light": Span(0.0, 0.8),
         "erase": Span(0.0, 0.75),
     }
+    if config.augment == "offline":  # makes three kinds of pictures, those that are asked for
+        made = {
+            "rotate_deg": config.offline_rotations,
+            "zoom": config.offline_zooms,
+            "shift": config.offline_shifts,
+        }
+        spans = {name: spans[name] for name, often in made.items() if often}
+    return spans
 
 
 SPACES: dict[str, Callable[[TrainConfig], dict[str, Span]]] = {
@@ -177,7 +190,7 @@ def search(
     if what not in SPACES:
         raise FlukeprintError(f"--what {what}: choose one of {', '.join(SPACES)}")
     spans = SPACES[what](config)
-    short = config if epochs is None else replace(config, epochs=epochs)
+    short = with_epochs(config, epochs)
     check_outside(out, data)
     find_device(device)  # a wrong one is refused before the folder is taken
     facts = {

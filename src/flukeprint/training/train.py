@@ -21,6 +21,8 @@ from flukeprint.progress import Progress, no_progress
 from flukeprint.records import NEW_WHALE, Split, Table
 from flukeprint.splits import half_of, make_splits, random_split, read_split, write_split
 from flukeprint.tables import fingerprint, read_table
+from flukeprint.training.backbones import make_backbone
+from flukeprint.training.checkpoint import load_checkpoint
 from flukeprint.training.config import TrainConfig, config_text, setting_text
 from flukeprint.training.copies import grey_copies, offline_copies
 from flukeprint.training.data import (
@@ -39,12 +41,13 @@ from flukeprint.training.device import Device, find_device
 from flukeprint.training.localiser import BoxNet, fit_localiser
 from flukeprint.training.loop import Lesson, Trainer, fit
 from flukeprint.training.networks import Network
-from flukeprint.training.pretrained import fetch_pretrained, read_state
+from flukeprint.training.pretrained import fetch_pretrained, load_backbone, read_state
 from flukeprint.training.runfolder import RunFolder, environment
 from flukeprint.training.transfer import hold_still
 from flukeprint.training.validate import Validation
 
 BOXES = "boxes.csv"
+PRETRAINED = "--pretrained"
 
 
 def train(
@@ -73,7 +76,8 @@ def train(
     table = read_table(data)
     facts = _facts(data, table, config, chosen)
     folder.check(config_text(config), facts)  # before minutes of reading photos
-    start = None if any(folder.checkpoints.glob("*.pt")) else _published(config)
+    begun = load_checkpoint(folder.checkpoints)[1] is not None
+    start = None if begun else _published(config, report)
     if collection is None:
         collection = read_collection(data, progress)
     for failure in collection.failures:
@@ -92,7 +96,7 @@ def train(
             f"{len(lesson.labels)} pictures of {len(lesson.individuals)} whales to learn from, "
             f"{len(validation.query_labels)} queries to validate, {len(outer.queries)} for the end"
         )
-        trainer = Trainer(lesson, config, chosen, start, config.weights or "--pretrained")
+        trainer = Trainer(lesson, config, chosen, start, config.weights or PRETRAINED)
         return fit(trainer, validation, folder, report, progress)
 
 
@@ -110,11 +114,16 @@ def check_backbone(config: TrainConfig) -> None:
         Network(early, 2)
 
 
-def _published(config: TrainConfig) -> dict[str, Tensor] | None:
-    """The weights that the backbone begins with, if the config wants any."""
-    if config.weights:
-        return read_state(Path(config.weights))
-    return fetch_pretrained(config.backbone) if config.pretrained else None
+def _published(config: TrainConfig, report: Callable[[str], object]) -> dict[str, Tensor] | None:
+    """The weights that the backbone begins with, if the config wants any; they are tried on it."""
+    if not config.weights and not config.pretrained:
+        return None
+    source = config.weights or PRETRAINED
+    state = read_state(Path(source)) if config.weights else fetch_pretrained(config.backbone)
+    unused = load_backbone(make_backbone(config.backbone, config.channels), state, source)
+    left = f"; {len(unused)} parts of it left out, such as {unused[0]}" if unused else ""
+    report(f"{source}: the backbone begins with these weights{left}")
+    return state
 
 
 def part_of(collection: Collection, config: TrainConfig) -> Collection:
@@ -286,6 +295,8 @@ def _lesson(
             "whales with --set drawn_whales=300"
         )
     labels, individuals = labels_of(samples)
+    if len(individuals) < 2:
+        raise FlukeprintError(f"{table.source}: only one whale is left to learn; bring more")
     counts = torch.bincount(labels, minlength=len(individuals))  # without copies of any kind
     crops = crops_of(samples, localiser, config, progress("cutting", len(samples)))
     if config.grey_copies:
@@ -328,6 +339,8 @@ def _sha256_of(weights: str) -> str:
 def _command(data: Path, config: TrainConfig) -> str:
     plain = asdict(TrainConfig())
     changed = {key: value for key, value in asdict(config).items() if value != plain[key]}
+    if config.weights:
+        changed["weights"] = Path(config.weights).name  # where it lies here is nobody's business
     settings = "".join(
         f" --set {shlex.quote(f'{key}={setting_text(value)}')}" for key, value in changed.items()
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from flukeprint.errors import FlukeprintError
 from flukeprint.records import NEW_WHALE, Interval
 from flukeprint.tables import read_table
 from flukeprint.training.bench import plan
@@ -13,6 +14,7 @@ from flukeprint.training.bench.kept import (
     DEFAULT,
     SCORES,
     WITHOUT_LEARNING,
+    Kept,
     Ranks,
     read_kept,
     read_ranks,
@@ -25,9 +27,14 @@ RIVAL = "stanford-cnn"
 SEEN = "not on the papers' split: it has learned from most of those queries"
 
 
-def rows_of(recipes: Sequence[Recipe], data: Path, out: Path) -> tuple[Row, ...]:
-    """The table's rows, no learning and flukeprint's default first."""
-    gather = _Gatherer(data, out)
+def rows_of(
+    recipes: Sequence[Recipe], data: Path, out: Path, failed: Mapping[str, str]
+) -> tuple[Row, ...]:
+    """The table's rows, no learning and flukeprint's default first.
+
+    ``failed`` says of systems by name why they could not be trained.
+    """
+    gather = _Gatherer(data, out, failed)
     kept = sorted((out / WITHOUT_LEARNING).glob(f"*/{SCORES}"))
     rows = [gather.plain(path.parent) for path in kept]
     if (out / DEFAULT / SCORES).is_file():
@@ -39,8 +46,8 @@ def rows_of(recipes: Sequence[Recipe], data: Path, out: Path) -> tuple[Row, ...]
 
 
 class _Gatherer:
-    def __init__(self, data: Path, out: Path) -> None:
-        self.data, self.out = data, out
+    def __init__(self, data: Path, out: Path, failed: Mapping[str, str]) -> None:
+        self.out, self.failed = out, failed
         self.whale_of = {row.name: row.individual for row in read_table(data).rows}
         self.rival = read_ranks(self._folder(RIVAL, plan.OPEN_SET))
 
@@ -49,35 +56,44 @@ class _Gatherer:
 
     def plain(self, path: Path, note: str = "") -> Row:
         """A row of what comes from no paper."""
-        kept = read_kept(path)
-        papers = kept.papers if kept else None
+        kept = read_kept(path) or Kept(None)
         return Row(
-            path.name, "", "", "", None, None, None, None, papers, self._open_set(path), note
+            name=kept.name,
+            paper="",
+            section="",
+            published="",
+            epochs=None,
+            recipe_epochs=None,
+            parameters=None,
+            seconds_per_epoch=None,
+            paper_protocol=kept.papers,
+            open_set=self._open_set(path),
+            note=note,
         )
 
     def system(self, system: plan.System) -> list[Row]:
         """A system's row, and those of its transfer between halves of the whales."""
         rows = [self._measured(system)]
-        for stage, said in ((plan.TRANSFERRED, "from half of the whales"), (plan.SCRATCH, "none")):
+        for stage, said in (
+            (plan.TRANSFERRED, "half of the whales, pretrained on the others"),
+            (plan.SCRATCH, "half of the whales, not pretrained"),
+        ):
             folder = self._folder(system.name, stage)
             kept = read_kept(folder)
             if kept is None:
                 continue
-            name = (
-                f"{system.name}, pretrained {said}"
-                if said != "none"
-                else (f"{system.name}, not pretrained")
-            )
             rows.append(
                 replace(
                     rows[0],
-                    name=name,
+                    name=f"{system.name}: {said}",
                     published="",
                     published_map5=None,
                     epochs=kept.epochs,
                     parameters=kept.parameters,
                     seconds_per_epoch=kept.seconds_per_epoch,
+                    paper_protocol=None,
                     open_set=self._open_set(folder),
+                    partial=True,
                     note=self._halves_note(system.name) if stage == plan.TRANSFERRED else "",
                 )
             )
@@ -100,15 +116,23 @@ class _Gatherer:
             seconds_per_epoch=either.seconds_per_epoch if either else None,
             paper_protocol=paper.scored if paper else None,
             open_set=self._open_set(self._folder(system.name, plan.OPEN_SET)),
-            note="" if either else self._why_not(system),
+            note=self._note(system, measured=either is not None),
             published_map5=next(kaggle, None),
         )
 
-    def _why_not(self, system: plan.System) -> str:
+    def _note(self, system: plan.System, *, measured: bool) -> str:
+        """What failed, or why a system has not been measured."""
+        if system.name in self.failed:
+            return f"failed: {self.failed[system.name]}"
+        if measured:
+            return ""
         command = f"flukeprint bench papers --data DATA --out DIR --only {system.recipe.name}"
         if not system.config.pretrained:
             return f"not measured yet: {command}"
-        weights = published_weights(system.config.backbone)
+        try:
+            weights = published_weights(system.config.backbone)
+        except FlukeprintError as error:  # a network of one's own
+            return f"not measured here: {error}"
         return (
             f"not measured here: bring {weights.file} from {weights.address}, then {command} "
             f"--weights {system.recipe.name}={weights.file}"
@@ -122,9 +146,9 @@ class _Gatherer:
         if gain is None:
             return ""
         return (
-            "the transfer's procedure alone, on half of the whales: MAP@5 "
-            f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) beside the same network "
-            "trained there without pretraining"
+            "the procedure alone, pretrained on half of the whales and transferred to the other "
+            f"half: MAP@5 {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) beside the same "
+            "recipe without pretraining and without phases"
         )
 
     def _open_set(self, path: Path) -> Scored | None:

@@ -24,13 +24,17 @@ DEFAULT, WITHOUT_LEARNING = "flukeprint-default", "without-learning"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A run's scores and cost; ``papers`` are scores on the papers' protocol beside others."""
+    """A run's scores and cost; ``papers`` are scores on the papers' protocol beside others.
+
+    ``name`` says whose they are where no recipe does.
+    """
 
     scored: Scored | None
     epochs: int | None = None
     parameters: int | None = None
     seconds_per_epoch: float | None = None
     papers: Scored | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

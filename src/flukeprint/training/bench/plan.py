@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.training.config import TrainConfig, read_config
+from flukeprint.training.backbones import make_backbone
+from flukeprint.training.config import TrainConfig, read_config, with_epochs
+from flukeprint.training.pretrained import load_backbone, read_state
 from flukeprint.training.recipes import Published, Recipe
 from flukeprint.training.runfolder import RunFolder
 
@@ -69,14 +71,14 @@ def jobs_of(system: System, out: Path, config: TrainConfig, *, fetch: bool) -> l
 def halves(system: System, out: Path, config: TrainConfig) -> list[Job]:
     """Pretrain on half of the whales and transfer to the other half, beside no pretraining.
 
-    The pretraining's optimiser and augmentation are no paper's: what trains all three networks
-    from scratch.
+    Without pretraining means the recipe's own settings, all layers trained from the first epoch.
+    The pretraining's optimiser and augmentation are no paper's: they train all of the papers'
+    networks from nothing.
     """
-    scratch = replace(
-        config,
-        pretrained=False,
-        head_epochs=0,
-        tune_from="",
+    plain = replace(config, pretrained=False, head_epochs=0, tune_from="")
+    pretraining = replace(
+        plain,
+        whales="first-half",
         optimizer="adam",
         learning_rate=3e-4,
         weight_decay=0.0,
@@ -85,31 +87,30 @@ def halves(system: System, out: Path, config: TrainConfig) -> list[Job]:
         grey_copies=False,
         patience=0,
     )
-    first = _job(system, PRETRAINED, replace(scratch, whales="first-half"), out)
-    second = replace(
-        config,
-        pretrained=False,
-        weights=str(first.folder.weights),
-        whales="second-half",
+    first = _job(system, PRETRAINED, pretraining, out)
+    taken = replace(
+        config, pretrained=False, weights=str(first.folder.weights), whales="second-half"
     )
     return [
         first,
-        _job(system, TRANSFERRED, second, out),
-        _job(system, SCRATCH, replace(scratch, whales="second-half"), out),
+        _job(system, TRANSFERRED, taken, out),
+        _job(system, SCRATCH, replace(plain, whales="second-half"), out),
     ]
 
 
 def _job(system: System, stage: str, config: TrainConfig, out: Path) -> Job:
-    """The job; a run begun with other epochs goes on with those."""
+    """The job; a run begun with other epochs, or weights from elsewhere, goes on with those."""
     folder = RunFolder(folder_of(out, system.name, stage))
     if folder.config.is_file():
+        begun = read_config(folder.config, [])
         # From the recipe's own epochs: scaling twice would round otherwise.
-        begun = scaled(system.config, read_config(folder.config, []).epochs)
+        scaled = with_epochs(system.config, begun.epochs)
         config = replace(
             config,
-            epochs=begun.epochs,
-            head_epochs=begun.head_epochs if config.head_epochs else 0,
-            validate_every=begun.validate_every,
+            epochs=scaled.epochs,
+            head_epochs=scaled.head_epochs if config.head_epochs else 0,
+            validate_every=scaled.validate_every,
+            weights=begun.weights,
         )
     return Job(system.name, stage, config, folder)
 
@@ -119,22 +120,37 @@ def folder_of(out: Path, system: str, stage: str) -> Path:
     return out / system.replace(" ", "-") / stage
 
 
-def scaled(config: TrainConfig, epochs: int | None) -> TrainConfig:
-    """The config with another number of epochs, a transfer's phases in proportion."""
-    if epochs is None or epochs == config.epochs:
-        return config
-    head = config.head_epochs
-    if head:
-        whole = head == config.epochs
-        head = epochs if whole else min(max(1, round(head * epochs / config.epochs)), epochs - 1)
-        if head < 1:
-            raise FlukeprintError("a transfer in two phases needs two epochs or more")
-    return replace(
-        config,
-        epochs=epochs,
-        head_epochs=head,
-        validate_every=min(config.validate_every, epochs),
+def wanted_systems(
+    recipes: Sequence[Recipe], epochs: Sequence[str], weights: Sequence[str]
+) -> list[tuple[System, TrainConfig]]:
+    """Each recipe's systems with the config that ``--epochs`` and ``--weights`` make of theirs.
+
+    Raises:
+        FlukeprintError: an option is malformed, or weights do not fit the network they are for.
+    """
+    names = [one.name for one in recipes]
+    everyone, single = read_epochs(epochs, names)
+    files = read_weights(weights, names)
+    made = []
+    for one in recipes:
+        for system in systems_of(one):
+            config = with_epochs(system.config, single.get(one.name, everyone))
+            if one.name in files:
+                config = _bring(one, config, files[one.name])
+            made.append((system, config))
+    return made
+
+
+def _bring(recipe: Recipe, config: TrainConfig, weights: str) -> TrainConfig:
+    """The config with weights that were brought, once they have been tried on its network."""
+    if not config.pretrained:
+        raise FlukeprintError(
+            f"--weights {recipe.name}={weights}: this system is trained from nothing"
+        )
+    load_backbone(
+        make_backbone(config.backbone, config.channels), read_state(Path(weights)), weights
     )
+    return replace(config, pretrained=False, weights=weights)
 
 
 def read_epochs(wanted: Sequence[str], names: Sequence[str]) -> tuple[int | None, dict[str, int]]:

@@ -69,7 +69,7 @@ class Row:
 
     ``paper`` and ``section`` say where it comes from, ``published`` its paper's figures in words
     and ``published_map5`` the one on Kaggle. ``epochs`` were trained of the recipe's own
-    ``recipe_epochs``.
+    ``recipe_epochs``. A ``partial`` row is of half of the whales, with queries of its own.
     """
 
     name: str
@@ -84,6 +84,7 @@ class Row:
     open_set: Scored | None
     note: str = ""
     published_map5: float | None = None
+    partial: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -11,10 +13,12 @@ from statistics import median
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import Report, evaluate_split, evaluate_without_learning
-from flukeprint.files import check_outside, read_json
+from flukeprint.files import check_outside, make_folder, read_json, write_bytes, write_text
 from flukeprint.model import load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
+from flukeprint.scoring import RUN_MODEL
+from flukeprint.tables import fingerprint, read_table
 from flukeprint.training.bench import plan, score
 from flukeprint.training.bench.gather import rows_of
 from flukeprint.training.bench.kept import (
@@ -30,10 +34,21 @@ from flukeprint.training.bench.rows import Row
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.curves import read_log
 from flukeprint.training.export import export
-from flukeprint.training.recipes import all_recipes, recipe
+from flukeprint.training.recipes import (
+    PAPERS,
+    Recipe,
+    all_recipes,
+    read_recipe,
+    recipe,
+    recipes_folder,
+)
 from flukeprint.training.train import split_for_training, train
 
 Say = Callable[[str], object]
+
+BENCH, OWN_RECIPES = "bench.json", "recipes"
+
+_ANSWERS_WITHOUT = 3  # that need no learning
 
 
 class Bench:
@@ -53,6 +68,31 @@ class Bench:
         self.progress, self.report = progress, report
         self._collection: Collection | None = None
 
+    def open(self, own: Sequence[Recipe]) -> None:
+        """Begin the bench, or go on with one of the same photos; remember recipes of one's own.
+
+        Raises:
+            FlukeprintError: the folder holds the bench of another collection.
+        """
+        facts = {"fingerprint": fingerprint(read_table(self.data))}
+        path = make_folder(self.out) / BENCH
+        if not path.is_file():
+            write_text(path, json.dumps(facts) + "\n")
+        elif read_json(path) != facts:
+            raise FlukeprintError(
+                f"{self.out}: holds a bench of other photos or labels; name another folder"
+            )
+        for one in own:
+            make_folder(self.out / OWN_RECIPES)
+            write_bytes(self.out / OWN_RECIPES / one.path.name, one.path.read_bytes())
+
+    def write(self, failed: Mapping[str, str]) -> tuple[Row, ...]:
+        """Write the table of everything that the folder holds by now."""
+        others = [read_recipe(path) for path in sorted((self.out / OWN_RECIPES).glob("*.toml"))]
+        rows = rows_of([*all_recipes(), *others], self.data, self.out, failed)
+        write_results(rows, self.out)
+        return rows
+
     @property
     def collection(self) -> Collection:
         """The labelled photos, read once."""
@@ -63,12 +103,11 @@ class Bench:
     def do(self, job: plan.Job) -> None:
         """Train, export and score one run, unless that is done; a run that was cut goes on."""
         folder = job.folder
-        if (folder.path / SCORES).is_file():
-            return
-        if not (folder.path / score.MODEL).is_file():
+        if not (folder.path / SCORES).is_file():
             self.report(f"{job.system}, {job.stage}: {job.config.epochs} epochs")
-            self._learn(job)
-        self._score(job)
+            if not (folder.path / RUN_MODEL).is_file():
+                self._learn(job)
+            self._score(job)
         if folder.checkpoints.is_dir():  # hundreds of megabytes, and the run is over
             shutil.rmtree(folder.checkpoints)
 
@@ -85,7 +124,7 @@ class Bench:
         if job.stage != plan.PRETRAINED:
             export(
                 job.folder.path,
-                job.folder.path / score.MODEL,
+                job.folder.path / RUN_MODEL,
                 progress=self.progress,
                 collection=self.collection,
             )
@@ -97,8 +136,11 @@ class Bench:
             keep_report(folder.path, report)
             scored = score.scored_report(report)
         seconds = median(float(entry["seconds"]) for entry in read_log(folder))
-        parameters = int(read_json(folder.result)["parameters"])
-        keep(folder.path, Kept(scored, job.config.epochs, parameters, round(seconds, 2)))
+        result = read_json(folder.result)
+        keep(
+            folder.path,
+            Kept(scored, int(result["epochs"]), int(result["parameters"]), round(seconds, 2)),
+        )
 
     def _report_of(self, job: plan.Job) -> Report:
         if job.stage == plan.PAPER:
@@ -119,11 +161,11 @@ class Bench:
             self.report(f"{DEFAULT}: left out: {error}")
             return
         keep_report(path, report)
-        keep(path, Kept(score.scored_report(report)))
+        keep(path, Kept(score.scored_report(report), name="flukeprint's default"))
 
     def do_without_learning(self) -> None:
         """Score the answers that need no learning, on both protocols."""
-        if (self.out / WITHOUT_LEARNING).is_dir():
+        if len(list((self.out / WITHOUT_LEARNING).glob(f"*/{SCORES}"))) == _ANSWERS_WITHOUT:
             return
         config = replace(TrainConfig(), protocol="random", query_share=plan.PAPER_QUERIES)
         random, _ = split_for_training(self.collection, config)
@@ -132,14 +174,11 @@ class Bench:
         for report in evaluate_without_learning(
             outer, self.collection.table, self.collection.twin_group
         ):
-            path = self.out / WITHOUT_LEARNING / report.system
+            name = report.system
+            path = self.out / WITHOUT_LEARNING / re.sub(r"\W+", "-", name)
             keep_report(path, report)
-            keep(
-                path,
-                Kept(
-                    score.scored_report(report), papers=score.scored_report(papers[report.system])
-                ),
-            )
+            own, theirs = score.scored_report(report), score.scored_report(papers[name])
+            keep(path, Kept(own, papers=theirs, name=name))
 
 
 def bench_papers(
@@ -157,29 +196,37 @@ def bench_papers(
     """Train and score the papers' systems into ``out``; what is done is not done again.
 
     ``only`` names recipes (or files of one's own), ``epochs`` and ``weights`` are as the command
-    takes them, ``pretrained`` fetches published weights. Writes the table of everything that
-    ``out`` holds by then into ``out/results``: see
-    :func:`flukeprint.training.bench.results.write_results`.
+    takes them, ``pretrained`` fetches published weights. After each system the table of everything
+    that ``out`` holds is written into ``out/results``: see
+    :func:`flukeprint.training.bench.results.write_results`. A system that cannot be trained is
+    left out, its row's note begins with ``failed``, and the others go on.
 
     Raises:
-        FlukeprintError: an argument, the data or a folder is not fit for it.
+        FlukeprintError: an argument, the data or the folder is not fit for it.
     """
-    every = all_recipes()
-    named = [recipe(name) for name in only] or list(every)
-    known = [one.name for one in (*every, *named)]
-    everyone, single = plan.read_epochs(epochs, known)
-    files = plan.read_weights(weights, known)
+    named = [_own(recipe(name)) for name in only] or list(all_recipes())
+    wanted = plan.wanted_systems(named, epochs, weights)  # told before hours of training
     bench = Bench(data, out, device=device, progress=progress, report=report)
+    bench.open([one for one in named if one.path.parent != recipes_folder()])
     bench.do_without_learning()
     bench.do_default()
-    for one in named:
-        for system in plan.systems_of(one):
-            config = plan.scaled(system.config, single.get(one.name, everyone))
-            if one.name in files:
-                config = replace(config, pretrained=False, weights=files[one.name])
+    failed: dict[str, str] = {}
+    rows = bench.write(failed)
+    for system, config in wanted:
+        try:
             for job in plan.jobs_of(system, out, config, fetch=pretrained):
                 bench.do(job)
-    others = [one for one in named if one.name not in {two.name for two in every}]
-    rows = rows_of([*every, *others], data, out)
-    write_results(rows, out)
+        except FlukeprintError as error:
+            report(f"{system.name}: {error}")
+            failed[system.name] = str(error)
+        rows = bench.write(failed)
     return rows
+
+
+def _own(chosen: Recipe) -> Recipe:
+    """The recipe, unless it is a file of one's own that goes by the name of a paper's."""
+    if chosen.name in PAPERS and chosen.path.parent != recipes_folder():
+        raise FlukeprintError(
+            f"{chosen.path}: {chosen.name} is the name of a paper's system; name the file otherwise"
+        )
+    return chosen

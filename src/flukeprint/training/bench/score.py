@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from flukeprint import metrics
 from flukeprint.cache import Cache
 from flukeprint.collection import Collection
+from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import (
     ANSWERS,
     Asked,
@@ -92,21 +93,27 @@ def paper_report(
     model, split = network.model, read_split(folder.split)
     embedded = embedded_for(network, split, collection, progress)
     left_out = config.new_whale == "left-out"
-    asked = paper_queries(split, collection, left_out=left_out)
+    asked = paper_queries(split, collection.table, embedded.row_of, left_out=left_out)
     vectors = embedded.embeddings.vectors[[embedded.row_of[name] for name in asked.names]]
     index = gallery_of(split, embedded, model.manifest)
     answers = paper_answers(vectors, index, model, left_out=left_out)
     return score_as_written("flukeprint", answers, asked, index)
 
 
-def paper_queries(split: Split, collection: Collection, *, left_out: bool) -> Asked:
-    """A random split's queries that can be read, with their labels as written."""
-    label = {row.name: row.individual for row in collection.table.rows}
+def paper_queries(split: Split, table: Table, readable: Container[str], *, left_out: bool) -> Asked:
+    """A random split's queries that could be read, with their labels as written.
+
+    Raises:
+        FlukeprintError: there is none.
+    """
+    label = {row.name: row.individual for row in table.rows}
     names = tuple(
         name
         for name in split.queries
-        if name in collection.twin_group and not (left_out and label[name] == NEW_WHALE)
+        if name in readable and not (left_out and label[name] == NEW_WHALE)
     )
+    if not names:
+        raise FlukeprintError(f"{table.source}: not one query of a named whale could be read")
     truth = tuple(label[name] for name in names)
     whales = tuple(
         f"{true} {name}" if true == NEW_WHALE else true
@@ -118,7 +125,10 @@ def paper_queries(split: Split, collection: Collection, *, left_out: bool) -> As
 def paper_answers(
     vectors: NDArray[np.float32], index: GalleryIndex, model: Model, *, left_out: bool
 ) -> list[list[str]]:
-    """The five labels for each of Q network outputs: likeliest classes, or nearest neighbours."""
+    """The first six labels for each of Q network outputs: likeliest classes, nearest neighbours.
+
+    Five are answered; a sixth makes five whales where ``new_whale`` is one of them.
+    """
     labels = (*index.individuals, NEW_WHALE)
     if model.manifest.kind == "softmax":
         likeness = likeness_of(vectors, index, model.manifest)
@@ -127,7 +137,7 @@ def paper_answers(
         values = _nearest(vectors, index)
     if left_out:
         values[:, -1] = np.inf
-    order = np.argsort(-values, axis=1, kind="stable")[:, :ANSWERS]
+    order = np.argsort(-values, axis=1, kind="stable")[:, : ANSWERS + 1]
     return [[labels[code] for code in row] for row in order]
 
 
@@ -142,7 +152,7 @@ def _nearest(vectors: NDArray[np.float32], index: GalleryIndex) -> NDArray[np.fl
 
 def paper_without_learning(split: Split, collection: Collection) -> dict[str, Report]:
     """Answers that need no learning on a random split, where twins do lie on both sides."""
-    asked = paper_queries(split, collection, left_out=False)
+    asked = paper_queries(split, collection.table, collection.twin_group, left_out=False)
     side, twin = set(split.gallery), collection.twin_group
     rows = [row for row in collection.table.rows if row.name in side and row.name in twin]
     frequent = fillers(Table(collection.table.source, tuple(rows)))
@@ -159,7 +169,7 @@ def paper_without_learning(split: Split, collection: Collection) -> dict[str, Re
     index = index_unseen(rows)
     return {
         system: score_as_written(
-            system, [list(dict.fromkeys(row))[:ANSWERS] for row in answers], asked, index
+            system, [list(dict.fromkeys(row))[: ANSWERS + 1] for row in answers], asked, index
         )
         for system, answers in systems.items()
     }
@@ -168,9 +178,10 @@ def paper_without_learning(split: Split, collection: Collection) -> dict[str, Re
 def score_as_written(
     system: str, answers: Sequence[Sequence[str]], asked: Asked, index: GalleryIndex
 ) -> Report:
-    """Score up to five distinct labels a query against labels as written, whichever they are.
+    """Score answers against labels as written, whichever they are.
 
-    Precision, recall and F1 are those of the first whale answered, over queries of named whales.
+    Each query has up to six distinct labels, of which five count. Precision, recall and F1 are
+    those of the first whale answered, over queries of named whales.
     """
     truth = asked.labels
     given = {label for row in answers for label in row}
