@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.model import Model, save_model
 from flukeprint.network import Network
 from flukeprint.scoring import embed_collection, evaluate_target, own_split, score_protocols
-from flukeprint.splits import make_splits, write_split
+from flukeprint.splits import make_splits, random_split, write_split
 from flukeprint.tables import fingerprint
 from tests.tiny import Pixels
 
@@ -174,3 +175,91 @@ def test_a_run_that_was_not_exported_says_how(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(FlukeprintError, match="flukeprint export"):
         evaluate_target(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"protocol": "random", "seed": 0, "settings": {"queries": 0.2}},
+        {"protocol": "open-set", "seed": 0, "settings": {}, "whales": "second-half"},
+        {"protocol": "kfold", "seed": 0, "settings": {}, "whales": "first-half"},
+    ],
+)
+def test_a_split_that_only_the_run_holds_is_asked_for(
+    drawn: Path, tiny_model: Model, split: dict[str, object]
+) -> None:
+    """Photo by photo or of half of the whales; on other photos such a model is like any."""
+    collection = read_collection(drawn)
+    training = {"fingerprint": fingerprint(collection.table)}
+    manifest = replace(tiny_model.manifest, training=training, split=split)
+    with pytest.raises(FlukeprintError, match=r"in its run's folder: give --split RUN/split\.json"):
+        own_split(replace(tiny_model, manifest=manifest), collection)
+    elsewhere = replace(manifest, training={"fingerprint": "another"})
+    found = own_split(replace(tiny_model, manifest=elsewhere), collection)
+    assert found == make_splits(collection.table, collection.twin_group, "open-set")[0]
+
+
+def test_all_whales_are_no_half(drawn: Path, tiny_model: Model) -> None:
+    collection = read_collection(drawn)
+    model = trained_on_fold(tiny_model, collection, whales="all")
+    assert own_split(model, collection).protocol == "kfold"
+
+
+def _run_of(folder: Path, model: Model, data: Path, **split: object) -> Path:
+    """A run's folder with the model in it, as trained on that collection."""
+    folder.mkdir()
+    training = {"fingerprint": fingerprint(read_collection(data).table)}
+    manifest = replace(model.manifest, training=training, split={"settings": {}, **split})
+    save_model(manifest, model.embedder, model.localiser, folder / "model.fluke")
+    (folder / "run.json").write_text(json.dumps({"data": str(data)}))
+    return folder
+
+
+def test_a_run_is_scored_on_the_split_in_its_folder(
+    drawn: Path, tiny_model: Model, tmp_path: Path
+) -> None:
+    """Also where it could be remade from the model alone, and where the photos have moved."""
+    collection = read_collection(drawn)
+    own = make_splits(collection.table, collection.twin_group, "closed-set", seed=5, queries=0.3)[0]
+    recipes: list[dict[str, object]] = [
+        {"protocol": "closed-set", "whales": "first-half"},
+        {"protocol": "open-set", "seed": 0},
+    ]
+    for number, recipe in enumerate(recipes):
+        run = _run_of(tmp_path / f"run{number}", tiny_model, drawn, **recipe)
+        write_split(own, run / "split.json")
+        report = evaluate_target(run)[0]
+        assert report.protocol == "closed-set"
+        assert sorted(row["photo"] for row in report.queries) == list(own.queries)
+        moved = evaluate_target(run, data=shutil.copytree(drawn, run / "moved"))[0]
+        assert (moved.summary(), moved.queries) == (report.summary(), report.queries)
+
+
+def test_a_runs_split_is_not_for_other_photos(
+    drawn: Path, tiny_model: Model, tmp_path: Path
+) -> None:
+    """Neither where --data names others nor where --split names another."""
+    run = _run_of(tmp_path / "run", tiny_model, drawn, protocol="closed-set", whales="first-half")
+    (run / "split.json").write_text("never read")
+    made = write_catalogue(tmp_path / "others", whales=12, photos=3, strangers=0, queries=0, seed=4)
+    assert evaluate_target(run, data=made.gallery)[0].protocol == "open-set"
+    collection = read_collection(drawn)
+    write_split(make_splits(collection.table, collection.twin_group, "kfold")[0], tmp_path / "s")
+    assert evaluate_target(run, split_path=tmp_path / "s")[0].protocol == "kfold"
+    with pytest.raises(FlukeprintError, match=r"split\.json: not a split"):
+        evaluate_target(run)
+
+
+def test_a_random_split_with_twins_on_both_sides_is_refused(
+    drawn: Path, tiny_model: Model, tmp_path: Path
+) -> None:
+    """A copy of every photo: some must lie across from its twin."""
+    data = shutil.copytree(drawn, tmp_path / "twice")
+    for path in sorted(path for path in data.rglob("*") if path.suffix in (".jpg", ".png")):
+        shutil.copy(path, path.with_stem(f"{path.stem} copy"))
+    collection = read_collection(data)
+    run = _run_of(tmp_path / "run", tiny_model, data, protocol="random", seed=0)
+    split = random_split(collection.table, collection.twin_group, seed=0, queries=0.4)
+    write_split(split, run / "split.json")
+    with pytest.raises(FlukeprintError, match="leak: .* share a set of twins with a query"):
+        evaluate_target(run)

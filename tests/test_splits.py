@@ -392,7 +392,8 @@ def halves(table: Table, twins: dict[str, int], seed: int = 0) -> tuple[Table, T
 
 def test_halves_share_no_whale_and_lose_none() -> None:
     """Eight whales and two unidentified photos are five and five; all of a whale goes together."""
-    first, second = halves(TABLE, TWINS)
+    table = Table(TABLE.source, tuple(replace(row, encounter="") for row in TABLE.rows))
+    first, second = halves(table, TWINS)
     whales = [
         {row.name if row.individual == NEW_WHALE else row.individual for row in half.rows}
         for half in (first, second)
@@ -415,6 +416,17 @@ def test_the_second_half_leaves_out_twins_of_the_first() -> None:
     rows = [(f"{whale}{shot}", whale) for whale in "ABCD" for shot in "12"]
     twins = {name: 0 if name.endswith("1") else number for number, (name, _) in enumerate(rows)}
     first, second = halves(table_of(*rows), twins)
+    assert len(first.rows) == 4
+    assert [row.name[1] for row in second.rows] == ["2", "2"]
+
+
+def test_the_second_half_leaves_out_encounters_of_the_first() -> None:
+    names = [f"{whale}{shot}" for whale in "ABCD" for shot in "12"]
+    table = table_of(
+        *((name, name[0]) for name in names),
+        encounters={name: "met" for name in names if name.endswith("1")},
+    )
+    first, second = halves(table, {name: number for number, name in enumerate(names)})
     assert len(first.rows) == 4
     assert [row.name[1] for row in second.rows] == ["2", "2"]
 

@@ -244,6 +244,12 @@ def _coded(answers: Sequence[Sequence[str]], codes: dict[str, int]) -> NDArray[n
     return coded
 
 
+def answers_of(row: dict[str, Any]) -> list[str]:
+    """The answers in one of :func:`query_rows`' rows, best first."""
+    given = (row.get(f"answer_{k + 1}") for k in range(ANSWERS))
+    return [answer for answer in given if answer]
+
+
 def query_rows(
     asked: Asked,
     answers: Sequence[Sequence[str]],

@@ -8,7 +8,7 @@ import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from PIL import Image
 
 from flukeprint.collection import Collection
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluate import Asked, Report
+from flukeprint.evaluate import Asked, Report, answers_of
 from flukeprint.identify import index_unseen
 from flukeprint.model import Model
 from flukeprint.rank import index_gallery
@@ -43,11 +43,11 @@ from flukeprint.training.bench.kept import (
     read_kept,
     read_ranks,
 )
-from flukeprint.training.bench.plan import Job, jobs_of, read_epochs, read_weights, scaled
+from flukeprint.training.bench.plan import Job, jobs_of, read_epochs, read_weights, wanted_systems
 from flukeprint.training.bench.results import RESULTS
 from flukeprint.training.bench.rows import Row, Scored
-from flukeprint.training.bench.run import bench_papers
-from flukeprint.training.config import TrainConfig, config_text, read_config
+from flukeprint.training.bench.run import OWN_RECIPES, bench_papers
+from flukeprint.training.config import TrainConfig, config_text, read_config, with_epochs
 from flukeprint.training.curves import read_log
 from flukeprint.training.networks import Network
 from flukeprint.training.recipes import PAPERS, Recipe, all_recipes, read_recipe, recipe
@@ -74,7 +74,7 @@ def block(language: str) -> str:
 
 def planned(name: str, out: Path, epochs: int | None = None, *, fetch: bool = False) -> list[Job]:
     (system, *_) = plan.systems_of(recipe(name))
-    return jobs_of(system, out, scaled(system.config, epochs), fetch=fetch)
+    return jobs_of(system, out, with_epochs(system.config, epochs), fetch=fetch)
 
 
 @pytest.mark.parametrize("name", [name for name in PAPERS if name not in TRANSFERS])
@@ -117,13 +117,17 @@ def test_a_transfer_without_its_weights_goes_from_half_to_half(name: str, tmp_pa
         own, pretrained=False, whales="second-half", weights=str(first.folder.weights)
     )
     assert second.config.head_epochs and second.config.tune_from == own.tune_from
-    # The network beside is trained as the pretrained one was, on the transferred one's whales.
-    assert (first.config.whales, beside.config.whales) == ("first-half", "second-half")
-    assert replace(first.config, whales="second-half") == beside.config
-    assert not beside.config.pretrained and not beside.config.weights
-    assert (beside.config.head_epochs, beside.config.tune_from) == (0, "")
-    for same in ("backbone", "head", "loss", "new_whale", "epochs", "height_px", "seed"):
-        assert getattr(beside.config, same) == getattr(own, same)
+    # Beside it the recipe's own settings, without weights and without phases.
+    plain = replace(own, pretrained=False, head_epochs=0, tune_from="")
+    assert beside.config == replace(plain, whales="second-half")
+    changed = {
+        "whales", "optimizer", "learning_rate", "weight_decay", "augment", "class_weight_power",
+        "grey_copies", "patience",
+    }  # fmt: skip
+    for setting, value in asdict(plain).items():
+        if setting not in changed:
+            assert getattr(first.config, setting) == value
+    assert (first.config.whales, first.config.optimizer) == ("first-half", "adam")
 
 
 @pytest.mark.parametrize("name", TRANSFERS)
@@ -161,7 +165,7 @@ def test_phases_keep_their_proportion(epochs: int, head: int, wanted: int, found
         epochs=epochs, head_epochs=head, validate_every=5,
         loss="softmax", new_whale="class", mirror_individuals=False,
     )  # fmt: skip
-    made = scaled(config, wanted)
+    made = with_epochs(config, wanted)
     assert (made.epochs, made.head_epochs) == (wanted, found)
     assert made.validate_every == min(5, wanted)
     assert replace(made, epochs=epochs, head_epochs=head, validate_every=5) == config
@@ -169,10 +173,10 @@ def test_phases_keep_their_proportion(epochs: int, head: int, wanted: int, found
 
 def test_epochs_that_change_nothing_or_cannot_be() -> None:
     config = recipe("ucsd-transfer-vgg19").config
-    assert scaled(config, None) is config
-    assert scaled(config, config.epochs) is config
+    assert with_epochs(config, None) is config
+    assert with_epochs(config, config.epochs) is config
     with pytest.raises(FlukeprintError, match="two phases needs two epochs"):
-        scaled(config, 1)
+        with_epochs(config, 1)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +231,21 @@ def test_weights_of_no_use_are_refused(text: str) -> None:
         read_weights([text], PAPERS)
 
 
+def test_options_are_for_the_systems_that_they_name(tmp_path: Path) -> None:
+    chosen = [recipe("stanford-cnn"), recipe("ucsd-siamese")]
+    made = wanted_systems(chosen, ["4", "ucsd-siamese=7"], [])
+    assert [(system.name, config.epochs) for system, config in made] == [
+        ("stanford-cnn", 4),
+        ("stanford-cnn learning_rate=0.0001", 4),
+        ("stanford-cnn learning_rate=0.01", 4),
+        ("ucsd-siamese", 7),
+    ]
+    with pytest.raises(FlukeprintError, match="this system is trained from nothing"):
+        wanted_systems(chosen, [], ["ucsd-siamese=w.pth"])
+    with pytest.raises(FlukeprintError, match=r"none\.pth: no such file"):
+        wanted_systems([recipe("ucsd-transfer-vgg19")], [], ["ucsd-transfer-vgg19=none.pth"])
+
+
 # How it is scored
 
 
@@ -255,9 +274,9 @@ def test_a_classifier_answers_its_likeliest_classes() -> None:
         dtype=np.float32,
     )
     assert score.paper_answers(logits, index, model, left_out=False) == [
-        ["a", "b", NEW_WHALE, "c", "d"],
-        [NEW_WHALE, "e", "a", "b", "c"],  # of equals the first by name
-        ["a", "b", "c", "d", "e"],
+        ["a", "b", NEW_WHALE, "c", "d", "e"],
+        [NEW_WHALE, "e", "a", "b", "c", "d"],  # of equals the first by name
+        ["a", "b", "c", "d", "e", NEW_WHALE],
     ]
 
 
@@ -266,7 +285,7 @@ def test_a_classifier_without_new_whale_gives_it_first_and_four_whales() -> None
     model = model_of("softmax", ["a", "b", "c", "d", "e"])
     logits = np.array([[1.0, 2.0, 3.0, 4.0, 5.0]], dtype=np.float32)
     assert score.paper_answers(logits, index, model, left_out=True) == [
-        [NEW_WHALE, "e", "d", "c", "b"]
+        [NEW_WHALE, "e", "d", "c", "b", "a"]  # five count, and hold four whales
     ]
 
 
@@ -321,6 +340,15 @@ def test_scores_by_hand() -> None:
     assert (shown.collapse, shown.queries, shown.auroc_known) == (1.0, 4, None)
 
 
+def test_a_sixth_label_is_the_fifth_whale_and_no_answer() -> None:
+    answers = [[NEW_WHALE, "a", "b", "c", "d", "e"]]
+    index = index_unseen(rows("a", "b", "c", "d", "e"))
+    found = score.score_as_written("mine", answers, Asked(("1",), ("e",), ("e",)), index)
+    assert found.metrics["map5"].value == 0.0
+    assert found.metrics["top5_known"].value == 1.0
+    assert found.queries[0]["place"] == 0 and "answer_6" not in found.queries[0]
+
+
 def collection_of(twins: Mapping[str, int], *labelled: tuple[str, str]) -> Collection:
     return Collection(table_of(*labelled), dict(twins), {}, ())
 
@@ -338,17 +366,20 @@ RANDOM = Split("random", 0, "", GALLERY, GALLERY, ASKED)
 
 
 def test_queries_have_the_labels_as_written() -> None:
-    assert score.paper_queries(RANDOM, MADE_UP, left_out=False) == Asked(
+    table, readable = MADE_UP.table, MADE_UP.twin_group
+    assert score.paper_queries(RANDOM, table, readable, left_out=False) == Asked(
         ("q1", "q2", "q3", "q4"), ("b", "a", NEW_WHALE, "z"), ("b", "a", f"{NEW_WHALE} q3", "z")
     )
-    assert score.paper_queries(RANDOM, MADE_UP, left_out=True) == Asked(
+    assert score.paper_queries(RANDOM, table, readable, left_out=True) == Asked(
         ("q1", "q2", "q4"), ("b", "a", "z"), ("b", "a", "z")
     )
+    with pytest.raises(FlukeprintError, match="not one query of a named whale"):
+        score.paper_queries(RANDOM, table, {"q3"}, left_out=True)
 
 
 def test_answers_without_learning_by_hand() -> None:
     found = score.paper_without_learning(RANDOM, MADE_UP)
-    answered = {name: [score.answers_of(row) for row in r.queries] for name, r in found.items()}
+    answered = {name: [answers_of(row) for row in r.queries] for name, r in found.items()}
     # a has two photos, b and c have one each.
     assert answered == {
         "new_whale first": [[NEW_WHALE, "a", "b", "c"]] * 4,
@@ -429,8 +460,11 @@ class Benched:
         if stage != plan.PAPER:
             keep_report(folder, report_of(*queries))
 
+    def rows(self, failed: Mapping[str, str] | None = None) -> tuple[Row, ...]:
+        return rows_of(all_recipes(), self.data, self.out, failed or {})
+
     def row(self, name: str) -> Row:
-        (found,) = [row for row in rows_of(all_recipes(), self.data, self.out) if row.name == name]
+        (found,) = [row for row in self.rows() if row.name == name]
         return found
 
 
@@ -483,11 +517,11 @@ def test_what_pretraining_brought_is_told_on_the_same_queries(benched: Benched) 
     name = "ucsd-transfer-vgg19"
     benched.add(name, plan.TRANSFERRED, *THREE)
     benched.add(name, plan.SCRATCH, *((*query[:2], 0) for query in THREE))
-    found = benched.row(f"{name}, pretrained on half of the whales")
-    assert found.note.startswith("the transfer's procedure alone, on half of the whales: MAP@5 ")
+    found = benched.row(f"{name}: half of the whales, pretrained on the others")
+    assert found.note.startswith("the procedure alone, pretrained on half of the whales")
     assert f"MAP@5 {(1 + 1 / 2) / 3:+.3f} (" in found.note
-    assert (found.published, found.published_map5) == ("", None)
-    assert benched.row(f"{name}, not pretrained").note == ""
+    assert (found.published, found.published_map5, found.partial) == ("", None, True)
+    assert benched.row(f"{name}: half of the whales, not pretrained").note == ""
     assert benched.row(name).open_set is None  # the paper's own system was not measured
 
 
@@ -509,11 +543,17 @@ def test_a_transfer_that_was_not_measured_names_the_file_and_the_command(
     )
 
 
+def test_a_system_that_failed_says_why(benched: Benched) -> None:
+    notes = {row.name: row.note for row in benched.rows({"ucsd-vgg19": "training diverged"})}
+    assert notes["ucsd-vgg19"] == "failed: training diverged"
+    assert notes["ucsd-alexnet"].startswith("not measured yet: ")
+
+
 def test_a_system_that_was_not_measured_yet_names_the_command(benched: Benched) -> None:
     assert benched.row("ucsd-alexnet").note == (
         "not measured yet: flukeprint bench papers --data DATA --out DIR --only ucsd-alexnet"
     )
-    assert [row.name for row in rows_of(all_recipes(), benched.data, benched.out)][:3] == [
+    assert [row.name for row in benched.rows()][:3] == [
         "ucsd-baseline",
         "ucsd-alexnet",
         "ucsd-vgg19",
@@ -527,7 +567,7 @@ def test_no_learning_and_the_default_come_first(benched: Benched) -> None:
     for path in (alone, benched.out / DEFAULT):
         keep_report(path, report_of(*THREE))
     (benched.out / WITHOUT_LEARNING / ".DS_Store").write_text("")
-    first, second, *others = rows_of(all_recipes(), benched.data, benched.out)
+    first, second, *others = benched.rows()
     assert (first.name, first.note) == ("new_whale first", "")
     assert first.paper_protocol is not None and first.paper_protocol.map5.value == 0.125
     assert (second.name, second.note) == ("flukeprint's default", SEEN)
@@ -568,7 +608,7 @@ def stamps(folder: Path) -> dict[str, int]:
     return {
         str(path.relative_to(folder)): path.stat().st_mtime_ns
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.is_relative_to(folder / RESULTS)
+        if path.is_file() and path.relative_to(folder).parts[0] not in (RESULTS, OWN_RECIPES)
     }
 
 
@@ -646,7 +686,7 @@ def test_a_bench_that_was_cut_goes_on_to_the_same_table(
     monkeypatch.setattr(run, "train", cut)
     with pytest.raises(KeyboardInterrupt):
         tiny.again(out)
-    assert not (out / RESULTS).exists()
+    assert not (out / "my-resnet" / plan.PAPER / SCORES).exists()
     before = RunFolder(out / "my-resnet" / plan.PAPER).weights.stat().st_mtime_ns
     monkeypatch.setattr(run, "train", train)
     assert without_seconds(tiny.again(out)) == without_seconds(tiny.rows)
@@ -695,11 +735,11 @@ def test_a_transfer_is_measured_between_halves_of_the_whales(tmp_path: Path) -> 
     own, transferred, scratch = found[-3:]
     assert [row.name for row in (own, transferred, scratch)] == [
         "mine",
-        "mine, pretrained on half of the whales",
-        "mine, not pretrained",
+        "mine: half of the whales, pretrained on the others",
+        "mine: half of the whales, not pretrained",
     ]
     assert own.open_set is None and own.note.startswith("not measured here: bring ")
-    assert transferred.note.startswith("the transfer's procedure alone")
+    assert transferred.note.startswith("the procedure alone")
     first, second, beside = (
         RunFolder(out / "mine" / stage)
         for stage in (plan.PRETRAINED, plan.TRANSFERRED, plan.SCRATCH)
@@ -720,6 +760,50 @@ def test_epochs_that_do_not_fit_are_told_before_anything_is_trained(
     with pytest.raises(FlukeprintError, match="two phases needs two epochs"):
         bench_papers(tiny.data, tmp_path / "out", epochs=["1"], device="cpu")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_system_of_ones_own_is_remembered(tiny: Tiny, tmp_path: Path) -> None:
+    out = shutil.copytree(tiny.out, tmp_path / "out")
+    found = run.Bench(tiny.data, out, device="cpu").write({})
+    assert repr(found) == repr(tiny.rows)
+
+
+def test_a_system_that_cannot_be_trained_leaves_the_others(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, told = shutil.copytree(tiny.out, tmp_path / "out"), list[str]()
+
+    def never(*arguments: object, **options: object) -> None:
+        raise FlukeprintError("too few photos")
+
+    monkeypatch.setattr(run, "train", never)
+    only = ["ucsd-baseline", str(tiny.recipe.path)]
+    found = bench_papers(tiny.data, out, only=only, device="cpu", report=told.append)
+    notes = {row.name: row.note for row in found}
+    assert notes["ucsd-baseline"] == "failed: too few photos"
+    assert repr(found[-1]) == repr(tiny.rows[-1])
+    assert told[-1] == "ucsd-baseline: too few photos"
+
+
+def test_a_bench_is_of_one_collection(tiny: Tiny, tmp_path: Path) -> None:
+    out = shutil.copytree(tiny.out, tmp_path / "out")
+    data = shutil.copytree(tiny.data, tmp_path / "whales")
+    (data / "whale_00").rename(data / "renamed")
+    with pytest.raises(FlukeprintError, match="holds a bench of other photos or labels"):
+        replace(tiny, data=data).again(out)
+
+
+def test_a_file_of_ones_own_may_not_pass_for_a_papers_system(tiny: Tiny, tmp_path: Path) -> None:
+    path = tmp_path / "ucsd-vgg19.toml"
+    path.write_text(block("toml"), encoding="utf-8")
+    with pytest.raises(FlukeprintError, match="is the name of a paper's system"):
+        bench_papers(tiny.data, tmp_path / "out", only=[str(path)], device="cpu")
+
+
+def test_a_papers_system_may_be_named_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    one = recipe("recipes/ucsd-vgg19.toml")
+    assert run._own(one) == one
 
 
 def test_a_bench_stays_out_of_its_data(tiny: Tiny) -> None:
@@ -746,12 +830,13 @@ def test_the_guide_names_every_recipe() -> None:
     assert [name for name in PAPERS if f"`{name}`" not in DOCS] == []
 
 
-@pytest.mark.parametrize("line", re.findall(r"`(--set (?!key=).*?)`", DOCS))
-def test_the_options_in_the_guide_fit_any_recipe(line: str) -> None:
-    settings = line.removeprefix("--set ").split(" --set ")
-    for one in all_recipes():
-        changed = read_config(one.path, settings)
-        assert all(setting.split("=")[0] in config_text(changed) for setting in settings)
+def test_the_options_in_the_guide_fit_their_recipes() -> None:
+    lines = re.findall(r"`(--set (?!key=).*?)`", DOCS)
+    assert len(lines) == 10
+    for line in lines:
+        settings = line.removeprefix("--set ").split(" --set ")
+        name = "ucsd-siamese" if "mining" in line else "stanford-cnn"
+        assert read_config(recipe(name).path, settings) != recipe(name).config
 
 
 # The command

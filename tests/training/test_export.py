@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,20 @@ import torch
 
 pytest.importorskip("onnx", reason="export needs onnx")
 
+from flukeprint.collection import read_collection
 from flukeprint.crops import crop
 from flukeprint.decide import Calibration
 from flukeprint.embed import embed_photos
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import read_json
+from flukeprint.identify import identify
 from flukeprint.model import Manifest, Model, load_model
 from flukeprint.network import Network
-from flukeprint.scoring import evaluate_target
+from flukeprint.progress import no_progress
+from flukeprint.records import NEW_WHALE
+from flukeprint.scoring import RUN_MODEL, evaluate_target
 from flukeprint.splits import read_split
+from flukeprint.tables import read_table
 from flukeprint.training.config import read_config
 from flukeprint.training.data import (
     SEEN_MARGIN,
@@ -32,12 +38,13 @@ from flukeprint.training.data import (
     load_pixels,
     locate,
 )
-from flukeprint.training.export import export, load_embedder, to_onnx
+from flukeprint.training.export import export, load_network, to_onnx
 from flukeprint.training.localiser import SIDE_PX
-from flukeprint.training.networks import Embedder
+from flukeprint.training.networks import Network as TrainedNetwork
 from flukeprint.training.runfolder import RunFolder
-from flukeprint.training.train import load_localiser
+from flukeprint.training.train import _lesson, load_localiser
 from tests.training.conftest import FinishedRun
+from tests.training.small import SETTINGS, Nursery
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Exported:
 
     model: Model
     network: Network
-    embedder: Embedder
+    embedder: TrainedNetwork
     run: FinishedRun
     path: Path
 
@@ -56,7 +63,7 @@ def exported(finished: FinishedRun, tmp_path_factory: pytest.TempPathFactory) ->
     path = tmp_path_factory.mktemp("model") / "small.fluke"
     model = export(finished.path, path)
     folder = RunFolder(finished.path)
-    embedder = load_embedder(folder, read_config(folder.config, []))
+    embedder = load_network(folder, read_config(folder.config, []), 0)
     return Exported(model, Network(model, device="cpu", threads=1), embedder, finished, path)
 
 
@@ -217,3 +224,153 @@ def test_a_run_that_never_validated_is_refused(finished: FinishedRun, tmp_path: 
     (run / "result.json").write_text('{"epoch": 0, "epochs": 4}')
     with pytest.raises(FlukeprintError, match=r"holds no map5"):
         export(run, tmp_path / "model.fluke")
+
+
+# networks of other kinds, the whole way from photos to names
+
+SMALLEST = [
+    *SETTINGS,
+    "epochs=1",
+    "validate_every=1",
+    "localise=false",
+    "drawn_whales=0",
+    "early_share=0.0",
+]
+KINDS = {
+    "softmax": ["loss=softmax", "new_whale=class", "mirror_individuals=false"],
+    "colour": ["channels=3"],
+    "random": ["protocol=random", "query_share=0.25", "validation_share=0.2"],
+    "half": ["whales=second-half", "query_share=0.2", "validation_share=0.2"],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A run, the model exported into its folder, and what it learned from."""
+
+    run: RunFolder
+    model: Model
+    data: Path
+
+    def torch_network(self) -> TrainedNetwork:
+        """The run's network, its weights unrounded."""
+        config = read_config(self.run.config, [])
+        return load_network(self.run, config, len(self.model.manifest.classes))
+
+
+@pytest.fixture(scope="module")
+def made(
+    nursery: Nursery, finished: FinishedRun, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Made]:
+    """One small run of each kind, trained and exported when first asked for."""
+    folder, known = tmp_path_factory.mktemp("kinds"), dict[str, Made]()
+
+    def make(kind: str) -> Made:
+        if kind not in known:
+            run = RunFolder(folder / kind)
+            attempt = nursery.train(finished.data, run.path, [*SMALLEST, *KINDS[kind]])
+            assert attempt.code == 0, attempt.lines
+            model = export(run.path, run.path / RUN_MODEL)
+            known[kind] = Made(run, model, finished.data)
+        return known[kind]
+
+    return make
+
+
+def _labels(made: Made, names: tuple[str, ...]) -> set[str]:
+    side = set(names)
+    return {row.individual for row in read_table(made.data).rows if row.name in side}
+
+
+def _crops(channels: int) -> NDArray[np.uint8]:
+    """Nine crops; of colour ones, (height, width, 3)."""
+    size = (9, 24, 32) if channels == 1 else (9, 24, 32, channels)
+    return np.random.default_rng(1).integers(0, 256, size, dtype=np.uint8)
+
+
+def test_a_classifiers_classes_are_the_whales_it_learned_in_their_order(
+    made: Callable[[str], Made],
+) -> None:
+    """``new_whale`` is one of them where the config makes it a class."""
+    found = made("softmax")
+    inner, manifest = read_split(found.run.inner_split), found.model.manifest
+    config = read_config(found.run.config, [])
+    assert (manifest.kind, manifest.embedding_size) == ("softmax", len(manifest.classes))
+    assert manifest.classes == tuple(sorted(_labels(found, inner.train)))
+    assert NEW_WHALE in manifest.classes
+    collection = read_collection(found.data)
+    lesson, _ = _lesson(collection, inner, config, None, no_progress)
+    assert manifest.classes == lesson.individuals
+
+
+def test_a_classifiers_logits_are_torchs(made: Callable[[str], Made]) -> None:
+    found, crops = made("softmax"), _crops(1)
+    with torch.inference_mode():
+        wanted = found.torch_network()(torch.from_numpy(crops)[:, None].float()).numpy()
+    logits = Network(found.model, device="cpu", threads=1).embed(list(crops))
+    assert logits.shape == (9, len(found.model.manifest.classes))
+    np.testing.assert_allclose(logits, wanted, atol=5e-3 * np.abs(wanted).max())
+
+
+def test_a_colour_networks_embeddings_are_torchs(made: Callable[[str], Made]) -> None:
+    found, crops = made("colour"), _crops(3)
+    assert found.model.manifest.channels == 3
+    with torch.inference_mode():
+        batch = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
+        wanted = found.torch_network()(batch).numpy()
+    embedded = Network(found.model, device="cpu", threads=1).embed(list(crops))
+    assert _cosines(embedded, wanted).min() >= 0.9999
+    swapped = Network(found.model, device="cpu", threads=1).embed(list(crops[..., ::-1]))
+    assert _cosines(swapped, wanted).min() < 0.9999, "red is not blue"
+
+
+@pytest.mark.parametrize("kind", ["softmax", "colour"])
+def test_every_kind_of_model_identifies(kind: str, made: Callable[[str], Made]) -> None:
+    """From photo files to whales with probabilities that, with the new whale's, sum to 1."""
+    found = made(kind)
+    network = Network(load_model(found.run.path / RUN_MODEL), device="cpu", threads=1)
+    table = read_table(found.data)
+    paths = [row.path for row in table.rows[:3]]
+    whales = set(table.individuals)
+    answers, failures = identify(paths, table, network, top=len(whales))
+    assert (len(answers), failures) == (3, ())
+    for answer in answers:
+        assert answer.failure is None and answer.new is not None
+        named = [candidate.individual for candidate in answer.candidates]
+        assert len(named) == len(set(named))
+        assert set(named) <= whales
+        total = answer.new + sum(candidate.probability for candidate in answer.candidates)
+        assert total == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "colour", "half"])
+def test_evaluating_a_run_gives_the_scores_in_its_file(
+    kind: str, made: Callable[[str], Made]
+) -> None:
+    """By the run's own split, of half of the whales too; other catalogues are those of all."""
+    found = made(kind)
+    report = evaluate_target(found.run.path)[0]
+    assert report.protocol == "open-set"
+    assert found.model.manifest.metrics["open-set"] == report.summary()["metrics"]
+    assert report.queries_known + report.queries_new == len(read_split(found.run.split).queries)
+
+
+def test_a_model_of_half_of_the_whales_says_where_its_split_is(
+    made: Callable[[str], Made],
+) -> None:
+    found = made("half")
+    assert found.model.manifest.split["whales"] == "second-half"
+    with pytest.raises(FlukeprintError, match=r"give --split RUN/split\.json"):
+        evaluate_target(found.run.path / RUN_MODEL, data=found.data)
+    reports = evaluate_target(
+        found.run.path / RUN_MODEL, data=found.data, split_path=found.run.split
+    )
+    assert found.model.manifest.metrics["open-set"] == reports[0].summary()["metrics"]
+
+
+def test_a_run_of_a_random_split_exports_without_scores(made: Callable[[str], Made]) -> None:
+    """Twins on both sides of it would flatter them."""
+    found = made("random")
+    assert found.model.manifest.split["protocol"] == "random"
+    assert found.model.manifest.metrics == {}
+    assert Calibration.from_dict(found.model.manifest.calibration)

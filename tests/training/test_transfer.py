@@ -25,7 +25,7 @@ from flukeprint.training.checkpoint import load_checkpoint, save_checkpoint
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.data import INNER
 from flukeprint.training.device import Device
-from flukeprint.training.loop import Lesson, Trainer, fit
+from flukeprint.training.loop import Lesson, Trainer, crop_size, fit
 from flukeprint.training.networks import Network
 from flukeprint.training.pretrained import read_state
 from flukeprint.training.runfolder import RunFolder
@@ -145,6 +145,7 @@ def test_phase_two_moves_all_from_tune_from_on_and_nothing_before_it(case: Case)
     trainer = case.trainer()
     for _ in range(case.config.epochs):
         trainer.run_epoch()
+    assert trainer.bottlenecks is None, "phase two has no use for them"
     still = _before(case.config, case.file)
     assert still and still != set(case.file)
     assert any("running_var" in name for name in still)
@@ -195,6 +196,15 @@ def test_the_phases_by_hand() -> None:
     config = replace(CONFIG, epochs=5, head_epochs=2)
     assert [in_head_phase(config, epoch) for epoch in range(5)] == [True, True, False, False, False]
     assert not in_head_phase(replace(config, head_epochs=0, tune_from=""), 0)
+
+
+def test_phase_one_sees_full_size_crops_alone() -> None:
+    """What is kept of a photo is of its full size; smaller ones may come after."""
+    config = replace(
+        RESNET, epochs=10, early_share=0.5, early_height_px=24, early_width_px=28, head_epochs=2
+    )
+    sizes = [crop_size(config, epoch) for epoch in range(10)]
+    assert sizes == [(32, 32)] * 2 + [(24, 28)] * 3 + [(32, 32)] * 5
 
 
 def test_each_phase_has_its_learning_rate(case: Case) -> None:
@@ -268,7 +278,9 @@ def test_more_photos_than_a_batch_keep_their_order(case: Case) -> None:
 
 def test_a_step_of_phase_one_is_the_step_that_forwarding_the_photos_takes(case: Case) -> None:
     """One layer of head: the first step's loss by the whole network is that of what was kept."""
-    config = replace(case.config, head=(), batch_size=WHALES * PHOTOS)
+    config = replace(
+        case.config, head=(), dropout=0.0, head_batch_norm=False, batch_size=WHALES * PHOTOS
+    )
     trainer = Trainer(_lesson(config), config, CPU, case.file, "made here")
     network = copy.deepcopy(trainer.network).eval()
     with torch.no_grad():
@@ -347,7 +359,7 @@ def test_phase_two_is_begun_whatever_the_patience(
 ) -> None:
     """The first epoch is the best: after six more of phase one, phase two has its own patience."""
     config = replace(CONFIG, epochs=30, head_epochs=7, patience=2, validate_every=1)
-    assert _epochs_of(config, monkeypatch, tmp_path / "run", [0.5, 0.4]) == 7 + 2 + 1
+    assert _epochs_of(config, monkeypatch, tmp_path / "run", [0.5, 0.4]) == 7 + 2
 
 
 def test_what_phase_two_betters_prolongs_it(
@@ -355,7 +367,7 @@ def test_what_phase_two_betters_prolongs_it(
 ) -> None:
     config = replace(CONFIG, epochs=30, head_epochs=7, patience=2, validate_every=1)
     maps = [0.5, *[0.4] * 7, 0.6, 0.1]  # epoch 9 is the best
-    assert _epochs_of(config, monkeypatch, tmp_path / "run", maps) == 9 + 2 + 1
+    assert _epochs_of(config, monkeypatch, tmp_path / "run", maps) == 9 + 2
 
 
 # by the command

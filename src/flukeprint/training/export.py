@@ -116,7 +116,7 @@ def export(
             "settings": split.settings,
         },
         licence=LICENCE,
-        trained_on=_hashes_of(split.train, collection),
+        trained_on=_hashes_of((*split.train, *_pretrained_on(config, collection)), collection),
     )
     model = make_model(
         manifest,
@@ -136,6 +136,14 @@ def export(
         reports = score_protocols(model, split, collection, embedded, calibration)
     manifest = replace(manifest, calibration=calibration.to_dict(), metrics=_metrics_of(reports))
     return save_model(manifest, model.embedder, model.localiser, out)
+
+
+def _pretrained_on(config: TrainConfig, collection: Collection) -> tuple[str, ...]:
+    """The photos of this collection that the backbone learned from in the run it was taken from."""
+    before = RunFolder(Path(config.weights).parent)
+    if not config.weights or not before.split.is_file():
+        return ()
+    return tuple(name for name in read_split(before.split).train if name in collection.hashes)
 
 
 def _classes(inner: Split, collection: Collection, config: TrainConfig) -> tuple[str, ...]:

@@ -16,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flukeprint import metrics
-from flukeprint.collection import read_collection
-from flukeprint.evaluate import ANSWERS, Report
-from flukeprint.files import check_outside, make_folder, write_text
+from flukeprint.collection import Collection, read_collection
+from flukeprint.errors import FlukeprintError
+from flukeprint.evaluate import ANSWERS, Report, answers_of
+from flukeprint.files import check_outside, make_folder, read_json, write_text
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import NEW_WHALE, Interval
-from flukeprint.training.bench.score import MODEL, answers_of, open_set_report
-from flukeprint.training.config import TrainConfig
+from flukeprint.scoring import RUN_MODEL
+from flukeprint.tables import fingerprint
+from flukeprint.training.config import TrainConfig, config_text
 from flukeprint.training.export import export
+from flukeprint.training.report import report_of
 from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.train import train
 
@@ -53,7 +56,9 @@ def cross_validate(
     for fold in range(folds):
         folder = RunFolder(out / f"fold-{fold}")
         part = replace(config, protocol="kfold", fold=fold, folds=folds)
-        if not (folder.path / MODEL).is_file():
+        if (folder.path / RUN_MODEL).is_file():
+            _check_same(folder, part, collection)
+        else:
             report(f"fold {fold + 1} of {folds}")
             train(
                 data,
@@ -64,8 +69,8 @@ def cross_validate(
                 report=report,
                 collection=collection,
             )
-            export(folder.path, folder.path / MODEL, progress=progress, collection=collection)
-        reports.append(open_set_report(folder, collection, progress))
+            export(folder.path, folder.path / RUN_MODEL, progress=progress, collection=collection)
+        reports.append(report_of(folder, collection, progress))
     result = {
         "folds": [_plain(pooled([part])) for part in reports],
         "together": _plain(pooled(reports)),
@@ -73,6 +78,16 @@ def cross_validate(
     }
     write_text(out / "folds.json", json.dumps(result, indent=1) + "\n")
     return result
+
+
+def _check_same(folder: RunFolder, config: TrainConfig, collection: Collection) -> None:
+    """Make sure that a fold that is done is one of these photos, settings and number of folds."""
+    same = folder.config.is_file() and folder.config.read_text("utf-8") == config_text(config)
+    if not same or read_json(folder.facts).get("fingerprint") != fingerprint(collection.table):
+        raise FlukeprintError(
+            f"{folder.path}: holds a fold of other photos, settings or folds; name another folder "
+            "for --out"
+        )
 
 
 def pooled(reports: Sequence[Report]) -> dict[str, Interval]:

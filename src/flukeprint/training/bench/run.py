@@ -42,6 +42,7 @@ from flukeprint.training.recipes import (
     recipe,
     recipes_folder,
 )
+from flukeprint.training.report import embedded_for, report_of
 from flukeprint.training.train import split_for_training, train
 
 Say = Callable[[str], object]
@@ -145,7 +146,7 @@ class Bench:
     def _report_of(self, job: plan.Job) -> Report:
         if job.stage == plan.PAPER:
             return score.paper_report(job.folder, job.config, self.collection, self.progress)
-        return score.open_set_report(job.folder, self.collection, self.progress)
+        return report_of(job.folder, self.collection, self.progress)
 
     def do_default(self) -> None:
         """Score the shipped model on the recipes' open-set split, if that is its own."""
@@ -154,7 +155,7 @@ class Bench:
             return
         outer, _ = split_for_training(self.collection, TrainConfig())
         network = Network(load_model())
-        embedded = score.embedded_for(network, outer, self.collection, self.progress)
+        embedded = embedded_for(network, outer, self.collection, self.progress)
         try:
             report = evaluate_split(network.model, outer, embedded)
         except FlukeprintError as error:  # it has learned from some of these queries
@@ -207,7 +208,7 @@ def bench_papers(
     named = [_own(recipe(name)) for name in only] or list(all_recipes())
     wanted = plan.wanted_systems(named, epochs, weights)  # told before hours of training
     bench = Bench(data, out, device=device, progress=progress, report=report)
-    bench.open([one for one in named if one.path.parent != recipes_folder()])
+    bench.open([one for one in named if one.path.resolve().parent != recipes_folder()])
     bench.do_without_learning()
     bench.do_default()
     failed: dict[str, str] = {}
@@ -225,7 +226,7 @@ def bench_papers(
 
 def _own(chosen: Recipe) -> Recipe:
     """The recipe, unless it is a file of one's own that goes by the name of a paper's."""
-    if chosen.name in PAPERS and chosen.path.parent != recipes_folder():
+    if chosen.name in PAPERS and chosen.path.resolve().parent != recipes_folder():
         raise FlukeprintError(
             f"{chosen.path}: {chosen.name} is the name of a paper's system; name the file otherwise"
         )

@@ -1,24 +1,21 @@
-"""Score a finished run: by flukeprint's measure on the open set, or as its paper's authors did."""
+"""Score a run as its paper's authors did, and bring reports to what the table shows."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flukeprint import metrics
-from flukeprint.cache import Cache
 from flukeprint.collection import Collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import (
     ANSWERS,
     Asked,
-    EmbeddedTable,
     Report,
-    evaluate_split,
+    answers_of,
     gallery_of,
     query_rows,
 )
@@ -28,33 +25,13 @@ from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import GalleryIndex
 from flukeprint.records import NEW_WHALE, Split, Table
-from flukeprint.scoring import embed_collection
+from flukeprint.scoring import RUN_MODEL
 from flukeprint.splits import read_split
 from flukeprint.submission import fillers
 from flukeprint.training.bench.rows import Scored, collapse_share
 from flukeprint.training.config import TrainConfig
+from flukeprint.training.report import embedded_for
 from flukeprint.training.runfolder import RunFolder
-
-MODEL = "model.fluke"
-
-
-def open_set_report(
-    folder: RunFolder, collection: Collection, progress: Progress = no_progress
-) -> Report:
-    """A run's exported model on its own split, twins held together, by the model's calibration."""
-    network = Network(load_model(folder.path / MODEL))
-    split = read_split(folder.split)
-    return evaluate_split(network.model, split, embedded_for(network, split, collection, progress))
-
-
-def embedded_for(
-    network: Network, split: Split, collection: Collection, progress: Progress = no_progress
-) -> EmbeddedTable:
-    """The embeddings that scoring a split takes; a classifier's gallery takes none."""
-    model = network.model
-    gallery = () if model.manifest.kind == "softmax" else split.gallery
-    names = {*split.queries, *gallery}
-    return embed_collection(collection, network, Cache(None, model.id), progress, names=names)
 
 
 def scored_report(report: Report) -> Scored:
@@ -71,12 +48,6 @@ def scored_report(report: Report) -> Scored:
     )
 
 
-def answers_of(row: dict[str, Any]) -> list[str]:
-    """The up to five answers in a report's row, best first."""
-    given = (row.get(f"answer_{k + 1}") for k in range(ANSWERS))
-    return [answer for answer in given if answer]
-
-
 def paper_report(
     folder: RunFolder,
     config: TrainConfig,
@@ -89,7 +60,7 @@ def paper_report(
     UCSD: ``new_whale`` is a label like others. Stanford: it is in neither part, and always the
     first of the five answers; top-1, top-5 and F1 are those of the four whales.
     """
-    network = Network(load_model(folder.path / MODEL))
+    network = Network(load_model(folder.path / RUN_MODEL))
     model, split = network.model, read_split(folder.split)
     embedded = embedded_for(network, split, collection, progress)
     left_out = config.new_whale == "left-out"
