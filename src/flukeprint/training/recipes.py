@@ -82,15 +82,15 @@ class Recipe:
     published: tuple[Published, ...] = ()
     variants: tuple[Variant, ...] = ()
 
-    @property
-    def kaggle_map5(self) -> float | None:
-        """The paper's MAP@5 on Kaggle's test photos, if it gives one."""
-        return next((one.figure for one in self.published if one.measure == KAGGLE), None)
-
     def published_text(self) -> str:
         """The paper's figures, those of the variants too, in one line; "none" without any."""
         every = [*self.published, *(one for other in self.variants for one in other.published)]
         return ", ".join(one.text() for one in every) or "none"
+
+
+def kaggle_map5(published: Sequence[Published]) -> float | None:
+    """The MAP@5 on Kaggle's test photos among a paper's figures, if there is one."""
+    return next((one.figure for one in published if one.measure == KAGGLE), None)
 
 
 def recipes_folder() -> Path:

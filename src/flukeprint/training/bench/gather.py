@@ -21,7 +21,7 @@ from flukeprint.training.bench.kept import (
 )
 from flukeprint.training.bench.rows import Row, Scored, paired_gain
 from flukeprint.training.pretrained import published_weights
-from flukeprint.training.recipes import KAGGLE, Recipe
+from flukeprint.training.recipes import Recipe, kaggle_map5
 
 RIVAL = "stanford-cnn"
 SEEN = "not on the papers' split: it has learned from most of those queries"
@@ -64,7 +64,7 @@ class _Gatherer:
             published="",
             epochs=None,
             recipe_epochs=None,
-            parameters=None,
+            parameters=kept.parameters,
             seconds_per_epoch=None,
             paper_protocol=kept.papers,
             open_set=self._open_set(path),
@@ -104,7 +104,6 @@ class _Gatherer:
         open_set = read_kept(self._folder(system.name, plan.OPEN_SET))
         either = open_set or paper
         facts = system.recipe.paper
-        kaggle = (one.figure for one in system.published if one.measure == KAGGLE)
         return Row(
             name=system.name,
             paper=facts.institution if facts else "",
@@ -117,7 +116,7 @@ class _Gatherer:
             paper_protocol=paper.scored if paper else None,
             open_set=self._open_set(self._folder(system.name, plan.OPEN_SET)),
             note=self._note(system, measured=either is not None),
-            published_map5=next(kaggle, None),
+            published_map5=kaggle_map5(system.published),
         )
 
     def _note(self, system: plan.System, *, measured: bool) -> str:

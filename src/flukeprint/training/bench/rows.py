@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -89,23 +89,6 @@ class Row:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return _without_nan(asdict(self))  # type: ignore[no-any-return]
-
-    @classmethod
-    def from_dict(cls, raw: dict[str, Any]) -> Row:
-        """Undo :meth:`to_dict`.
-
-        Raises:
-            FlukeprintError: a value is missing or is none of these.
-        """
-        names = {field.name for field in fields(cls)}
-        if set(raw) != names:
-            odd = ", ".join(sorted(names ^ set(raw)))
-            raise FlukeprintError(f"not a row of a bench: missing or unknown: {odd}")
-        scored = {
-            name: None if raw[name] is None else Scored.from_dict(raw[name])
-            for name in ("paper_protocol", "open_set")
-        }
-        return cls(**{**raw, **scored})
 
 
 def collapse_share(answers: Sequence[Sequence[str]]) -> float:

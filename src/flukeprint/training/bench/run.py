@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+
+import onnx
 
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
@@ -162,7 +165,8 @@ class Bench:
             self.report(f"{DEFAULT}: left out: {error}")
             return
         keep_report(path, report)
-        keep(path, Kept(score.scored_report(report), name="flukeprint's default"))
+        scored, size = score.scored_report(report), _parameters(network.model.embedder)
+        keep(path, Kept(scored, parameters=size, name="flukeprint's default"))
 
     def do_without_learning(self) -> None:
         """Score the answers that need no learning, on both protocols."""
@@ -222,6 +226,12 @@ def bench_papers(
             failed[system.name] = str(error)
         rows = bench.write(failed)
     return rows
+
+
+def _parameters(network: bytes) -> int:
+    """How many numbers an exported network holds."""
+    weights = onnx.load_model_from_string(network).graph.initializer
+    return sum(math.prod(weight.dims) for weight in weights)
 
 
 def _own(chosen: Recipe) -> Recipe:

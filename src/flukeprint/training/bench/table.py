@@ -55,11 +55,16 @@ def markdown(rows: Sequence[Row]) -> str:
         _table(_PAPER_HEAD, [_paper_cells(row) for row in rows if not row.partial]),
         f"\n{_PAPER_LEGEND}\n",
         "\n### Open-set, no twins on both sides\n\n",
-        _table(_OPEN_HEAD, [_open_cells(row) for row in rows]),
+        _table(_OPEN_HEAD, [_open_cells(row) for row in rows if _is_open(row)]),
         f"\n{_LEGEND}\n",
     ]
     notes = [f"- {_cell(row.name)}: {one_line(row.note, 1_000)}\n" for row in rows if row.note]
     return "".join([*parts, *(["\n", *notes] if notes else [])])
+
+
+def _is_open(row: Row) -> bool:
+    """Whether a row belongs on the open-set split: some are for the papers' protocol only."""
+    return row.open_set is not None or row.paper_protocol is None
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -181,7 +186,7 @@ def draw(rows: Sequence[Row]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = [r for r in rows if not r.partial and (r.open_set or not r.paper_protocol)]
+    rows = [row for row in rows if not row.partial and _is_open(row)]
     size = (8.2, 1.5 + 0.36 * max(len(rows), 3))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor=PAPER)
     FigureCanvasAgg(figure)
