@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,7 +108,8 @@ def test_scores_there_and_back_through_json(row: Row) -> None:
 
 def test_what_are_no_scores_is_refused() -> None:
     whole = ROWS[1].to_dict()["open_set"]
-    for damage in ({}, {**whole, "map5": 0.5}, {**whole, "queries": "x"}, 3):
+    damages: list[Any] = [{}, {**whole, "map5": 0.5}, {**whole, "queries": "x"}, 3]
+    for damage in damages:
         with pytest.raises(FlukeprintError, match="not the scores of a bench"):
             Scored.from_dict(damage)
 

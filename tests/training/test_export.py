@@ -39,10 +39,11 @@ from flukeprint.training.data import (
     locate,
 )
 from flukeprint.training.export import export, load_network, to_onnx
+from flukeprint.training.finder import load_localiser
+from flukeprint.training.lesson import lesson_of
 from flukeprint.training.localiser import SIDE_PX
 from flukeprint.training.networks import Network as TrainedNetwork
 from flukeprint.training.runfolder import RunFolder
-from flukeprint.training.train import _lesson, load_localiser
 from tests.training.conftest import FinishedRun
 from tests.training.small import SETTINGS, Nursery
 
@@ -299,7 +300,7 @@ def test_a_classifiers_classes_are_the_whales_it_learned_in_their_order(
     assert manifest.classes == tuple(sorted(_labels(found, inner.train)))
     assert NEW_WHALE in manifest.classes
     collection = read_collection(found.data)
-    lesson, _ = _lesson(collection, inner, config, None, no_progress)
+    lesson, _ = lesson_of(collection, inner, config, None, no_progress)
     assert manifest.classes == lesson.individuals
 
 

@@ -25,7 +25,8 @@ from flukeprint.progress import no_progress
 from flukeprint.training import loop
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.device import Device
-from flukeprint.training.loop import Lesson, Trainer, _optimiser, fit, learning_rate
+from flukeprint.training.lesson import Lesson, lesson_of
+from flukeprint.training.loop import Trainer, _optimiser, fit, learning_rate
 from flukeprint.training.losses import (
     SubCentreArcFace,
     TripletLoss,
@@ -34,7 +35,7 @@ from flukeprint.training.losses import (
 )
 from flukeprint.training.objective import Objective
 from flukeprint.training.runfolder import RunFolder
-from flukeprint.training.train import _lesson, split_for_training
+from flukeprint.training.sides import split_for_training
 from flukeprint.training.validate import Scores, Validation
 from tests.training.small import write_whales
 
@@ -151,7 +152,7 @@ def test_copies_do_not_count(tmp_path: Path) -> None:
         grey_copies=True,
     )
     _, inner = split_for_training(data, config)
-    lesson, validation = _lesson(data, inner, config, None, no_progress)
+    lesson, validation = lesson_of(data, inner, config, None, no_progress)
     whale_of = {row.name: row.individual for row in data.table.rows}
     shown = [whale_of[name] for name in inner.train]
     assert lesson.individuals == tuple(sorted(set(shown)))

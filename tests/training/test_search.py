@@ -24,7 +24,8 @@ from flukeprint.training import search as module
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.curves import log_epoch
 from flukeprint.training.runfolder import RunFolder
-from flukeprint.training.search import SPACES, Span, search
+from flukeprint.training.search import search
+from flukeprint.training.spaces import SPACES, Span
 from tests.training.nursery import FILE_EVENTS
 from tests.training.small import SETTINGS, write_whales
 

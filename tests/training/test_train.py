@@ -29,13 +29,8 @@ from flukeprint.training.backbones import make_backbone
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.curves import log_epoch, read_log
 from flukeprint.training.runfolder import RunFolder
-from flukeprint.training.train import (
-    _command,
-    check_backbone,
-    part_of,
-    split_for_training,
-    train,
-)
+from flukeprint.training.sides import part_of, split_for_training
+from flukeprint.training.train import _command, check_backbone, train
 from tests.tiny import table_of
 from tests.training.conftest import FinishedRun
 from tests.training.small import SETTINGS, write_whales

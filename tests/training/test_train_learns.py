@@ -12,7 +12,8 @@ from flukeprint.drawn import draw_whale, photograph
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.data import STORED_MARGIN
 from flukeprint.training.device import Device
-from flukeprint.training.loop import Lesson, Trainer
+from flukeprint.training.lesson import Lesson
+from flukeprint.training.loop import Trainer
 from flukeprint.training.networks import Network
 from flukeprint.training.validate import embed_crops
 

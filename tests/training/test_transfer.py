@@ -25,7 +25,8 @@ from flukeprint.training.checkpoint import load_checkpoint, save_checkpoint
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.data import INNER
 from flukeprint.training.device import Device
-from flukeprint.training.loop import Lesson, Trainer, crop_size, fit
+from flukeprint.training.lesson import Lesson
+from flukeprint.training.loop import Trainer, crop_size, fit
 from flukeprint.training.networks import Network
 from flukeprint.training.pretrained import read_state
 from flukeprint.training.runfolder import RunFolder

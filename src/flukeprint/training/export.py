@@ -31,10 +31,11 @@ from flukeprint.training.calibration import fit_calibration
 from flukeprint.training.cases import drawn_cases, real_cases
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.data import SEEN_MARGIN, labels_of, samples_of
+from flukeprint.training.finder import load_localiser
 from flukeprint.training.localiser import SIDE_PX
 from flukeprint.training.networks import Network as TrainedNetwork
 from flukeprint.training.runfolder import RunFolder
-from flukeprint.training.train import load_localiser, part_of
+from flukeprint.training.sides import part_of
 
 OPSET = 17
 FLOAT16_MOST = 65_504.0

@@ -11,7 +11,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from flukeprint.training.config import TrainConfig
 from flukeprint.training.curves import log_epoch
 from flukeprint.training.data import INNER
 from flukeprint.training.device import Device
+from flukeprint.training.lesson import Lesson
 from flukeprint.training.networks import Network
 from flukeprint.training.objective import Objective
 from flukeprint.training.pretrained import load_backbone
@@ -36,19 +36,6 @@ from flukeprint.training.sampling import batches
 from flukeprint.training.validate import Scores, Validation, validate
 
 Report = Callable[[str], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What is learned from: stored crops (N, C, H, W) uint8, labels (N,) int64, who they are.
-
-    ``counts`` (individuals,) int64 says how many photos each has, copies not counted.
-    """
-
-    crops: Tensor
-    labels: Tensor
-    individuals: tuple[str, ...]
-    counts: Tensor
 
 
 class Trainer:

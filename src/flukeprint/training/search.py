@@ -18,12 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import check_outside, read_json, write_bytes, write_text
@@ -33,65 +29,11 @@ from flukeprint.training.config import TrainConfig, config_text, with_epochs
 from flukeprint.training.curves import read_log
 from flukeprint.training.device import find_device
 from flukeprint.training.runfolder import RunFolder
+from flukeprint.training.spaces import SPACES, Span
+from flukeprint.training.study import Study
 from flukeprint.training.train import train
 
 Report = Callable[[str], object]
-
-_STARTS = 5  # trials drawn evenly; a search has a dozen, Optuna's own ten would leave two to guide
-_NAME = "search"
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The values that one setting may take: ``low`` to ``high``, evenly or over their logarithm."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-def _rates(config: TrainConfig) -> dict[str, Span]:
-    """A thirtieth of the config's rate to thirty times it, at most 3: past that nothing learns."""
-    rate = config.learning_rate
-    if not rate:
-        raise FlukeprintError("config: learning_rate is 0; set the one to search around")
-    return {"learning_rate": Span(rate / 30, max(min(rate * 30, 3.0), rate), log=True)}
-
-
-def _augmentations(config: TrainConfig) -> dict[str, Span]:
-    """From nothing to about three times the defaults, where flukes are hard to tell by eye."""
-    if config.augment == "none":
-        raise FlukeprintError(
-            "config: augment is 'none', so there are no ranges to search; set augment=realtime"
-        )
-    if config.head_epochs == config.epochs:
-        raise FlukeprintError(
-            "config: all epochs learn from features that are computed once, so there are no ranges "
-            "to search; set head_epochs lower"
-        )
-    spans = {
-        "rotate_deg": Span(0.0, 30.0),
-        "zoom": Span(0.0, 0.4),
-        "shift": Span(0.0, 0.2),
-        "shear": Span(0.0, 0.4),
-        "light": Span(0.0, 0.8),
-        "erase": Span(0.0, 0.75),
-    }
-    if config.augment == "offline":  # makes three kinds of pictures, those that are asked for
-        made = {
-            "rotate_deg": config.offline_rotations,
-            "zoom": config.offline_zooms,
-            "shift": config.offline_shifts,
-        }
-        spans = {name: spans[name] for name, often in made.items() if often}
-    return spans
-
-
-SPACES: dict[str, Callable[[TrainConfig], dict[str, Span]]] = {
-    "learning-rate": _rates,
-    "augmentation": _augmentations,
-}
-"""What can be searched: the settings and their spans, given the config to start from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +148,7 @@ def search(
     folder = SearchFolder(out)
     with RunFolder(out).locked():
         folder.open(facts)
-        study = _Study(folder.study, spans, config.seed)
+        study = Study(folder.study, spans, config.seed)
         for number in range(trials):
             trial = study.take_up(number)
             if trial.state.is_finished():
@@ -236,80 +178,6 @@ def search(
         "trials": len(finished),
         "failed": sum(trial.state != TrialState.COMPLETE for trial in finished),
     }
-
-
-class _Study:
-    """Optuna's study of one search, kept in a journal.
-
-    A journal is a text file that each step adds a line to: it needs no server, nothing in it is
-    unpickled (as a sampler kept in a file would be), and a kill can at most cut its last line.
-    """
-
-    def __init__(self, path: Path, spans: dict[str, Span], seed: int) -> None:
-        self._seed = seed
-        self._spaces: dict[str, BaseDistribution] = {
-            name: FloatDistribution(span.low, span.high, log=span.log)
-            for name, span in spans.items()
-        }
-        _drop_cut_line(path)
-        try:
-            backend = JournalFileBackend(str(path), JournalFileOpenLock(str(path)))
-            self._storage = JournalStorage(backend)
-            self._study = optuna.create_study(
-                study_name=_NAME,
-                storage=self._storage,
-                direction="maximize",
-                load_if_exists=True,
-            )
-        except Exception as error:  # a line that is no step of Optuna's fails in many ways
-            reason = " ".join(str(error).split())[:120]
-            raise FlukeprintError(
-                f"{path}: damaged or not to be read; search again into another folder: {reason}"
-            ) from None
-
-    def take_up(self, number: int) -> FrozenTrial:
-        """A trial that is there already, finished or cut short, or else the next one."""
-        if number == len(self._study.trials):
-            # Running from the start, with all its values in one line: no kill can part them.
-            params = self._suggested(number)
-            self._study.add_trial(
-                create_trial(state=TrialState.RUNNING, params=params, distributions=self._spaces)
-            )
-        return self._study.trials[number]
-
-    def _suggested(self, number: int) -> dict[str, float]:
-        """New values, asked of a copy of the study: asking writes down one value at a time."""
-        # A sampler of its own for each trial: one that served the trials before has drawn numbers
-        # that a search that goes on has not.
-        drawn = np.random.SeedSequence((self._seed, number)).generate_state(1)
-        sampler = optuna.samplers.TPESampler(seed=int(drawn[0]), n_startup_trials=_STARTS)
-        copy = optuna.create_study(direction="maximize", sampler=sampler)
-        copy.add_trials(self._study.trials)
-        return copy.ask(self._spaces).params
-
-    def finish(self, number: int, value: float | None, reason: str, *, seconds: float) -> None:
-        """Record how a trial went; without a value it failed, for that reason."""
-        study = self._storage.get_study_id_from_name(_NAME)
-        trial = self._storage.get_trial_id_from_study_id_trial_number(study, number)
-        self._storage.set_trial_user_attr(trial, "seconds", seconds)
-        if value is None:
-            self._storage.set_trial_user_attr(trial, "reason", reason)
-            # Not FAIL, which the sampler passes over: it shall keep away from what diverges.
-            self._study.tell(number, state=TrialState.PRUNED)
-        else:
-            self._study.tell(number, value)
-
-    def finished(self) -> list[FrozenTrial]:
-        """The trials that are over, in order."""
-        return [trial for trial in self._study.trials if trial.state.is_finished()]
-
-
-def _drop_cut_line(path: Path) -> None:
-    """Cut the journal after its last whole line: Optuna would write on in the middle of another."""
-    text = path.read_bytes() if path.exists() else b""
-    whole = text[: text.rfind(b"\n") + 1]
-    if whole != text:
-        write_bytes(path, whole)
 
 
 # Any other error would stop every trial alike, such as a full disk: it stops the search.

@@ -46,7 +46,8 @@ from flukeprint.training.recipes import (
     recipes_folder,
 )
 from flukeprint.training.report import embedded_for, report_of
-from flukeprint.training.train import split_for_training, train
+from flukeprint.training.sides import split_for_training
+from flukeprint.training.train import train
 
 Say = Callable[[str], object]
 

@@ -1,0 +1,95 @@
+"""A run's fluke finder: trained once, kept in the run's folder, checked on boxes held back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load as from_safetensors
+from safetensors.torch import save as to_safetensors
+
+from flukeprint.errors import FlukeprintError
+from flukeprint.files import write_bytes
+from flukeprint.progress import Progress
+from flukeprint.records import Split, Table
+from flukeprint.training.config import TrainConfig
+from flukeprint.training.data import BoxedPhotos, drawn_boxes, hand_boxes, mean_overlap
+from flukeprint.training.localiser import BoxNet, fit_localiser
+from flukeprint.training.runfolder import RunFolder
+
+BOXES = "boxes.csv"
+
+
+def load_localiser(folder: RunFolder) -> BoxNet | None:
+    """The run's fluke finder, if it has one.
+
+    Raises:
+        FlukeprintError: its file is damaged.
+    """
+    if not folder.localiser.exists():
+        return None
+    network = BoxNet()
+    try:
+        network.load_state_dict(from_safetensors(folder.localiser.read_bytes()))
+    except Exception as error:  # safetensors and torch raise their own kinds
+        reason = " ".join(str(error).split())[:120]
+        raise FlukeprintError(
+            f"{folder.localiser}: damaged; delete it and run the training again: {reason}"
+        ) from None
+    return network.eval()
+
+
+def _boxes_of(data: Path) -> Path:
+    return (data if data.is_dir() else data.parent) / BOXES
+
+
+def check_localiser(localiser: BoxNet, data: Path, table: Table, inner: Split) -> str:
+    """How well it finds the flukes that were boxed by hand on photos it did not learn from."""
+    listing, trained = _boxes_of(data), set(inner.train)
+    if not listing.is_file():
+        return "flukes: no boxes drawn by hand to check against"
+    boxed = hand_boxes(listing, table, [r.name for r in table.rows if r.name not in trained])
+    return (
+        f"flukes: mean overlap {mean_overlap(localiser, boxed):.3f} with {len(boxed.photos)} "
+        "boxes drawn by hand on photos kept from training"
+    )
+
+
+def find_flukes(
+    data: Path,
+    table: Table,
+    inner: Split,
+    config: TrainConfig,
+    folder: RunFolder,
+    progress: Progress,
+) -> BoxNet | None:
+    if not config.localise:
+        return None
+    found = load_localiser(folder)
+    if found is not None:
+        return found
+    boxed = drawn_boxes(config)
+    listing = _boxes_of(data)
+    if listing.is_file():
+        by_hand = hand_boxes(listing, table, inner.train)
+        boxed = BoxedPhotos(
+            torch.cat([by_hand.photos, boxed.photos]), torch.cat([by_hand.boxes, boxed.boxes])
+        )
+    if not len(boxed.photos):
+        raise FlukeprintError(
+            f"{listing}: no fluke boxes to learn from; bring some, draw whales with "
+            "--set drawn_whales=300, or train on whole photos with --set localise=false"
+        )
+    steps = config.localiser_steps
+    network = fit_localiser(
+        boxed.photos,
+        boxed.boxes,
+        steps=steps,
+        seed=config.seed,
+        progress=progress("finding flukes", steps),
+    )
+    # Safetensors takes plain layouts only; and a resumed run must cut the very same crops as this
+    # one, so both use what was read back.
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    write_bytes(folder.localiser, to_safetensors(weights))
+    return load_localiser(folder)

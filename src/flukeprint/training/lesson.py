@@ -1,0 +1,74 @@
+"""What a run learns from: crops in memory, copies of them, and what validates beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from flukeprint.collection import Collection
+from flukeprint.errors import FlukeprintError
+from flukeprint.progress import Progress
+from flukeprint.records import Split
+from flukeprint.training.config import TrainConfig
+from flukeprint.training.copies import grey_copies, offline_copies
+from flukeprint.training.data import (
+    INNER,
+    crops_of,
+    drawn_samples,
+    labels_of,
+    rows_of,
+    samples_of,
+)
+from flukeprint.training.localiser import BoxNet
+from flukeprint.training.validate import Validation
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is learned from: stored crops (N, C, H, W) uint8, labels (N,) int64, who they are.
+
+    ``counts`` (individuals,) int64 says how many photos each has, copies not counted.
+    """
+
+    crops: Tensor
+    labels: Tensor
+    individuals: tuple[str, ...]
+    counts: Tensor
+
+
+def lesson_of(
+    collection: Collection,
+    inner: Split,
+    config: TrainConfig,
+    localiser: BoxNet | None,
+    progress: Progress,
+) -> tuple[Lesson, Validation]:
+    table = collection.table
+    samples = samples_of(inner.train, table, collection.twin_group, config)
+    if config.loss != "softmax":  # a classifier would offer drawn whales as answers
+        samples += drawn_samples(config)
+    if len(samples) < 2:
+        raise FlukeprintError(
+            f"{table.source}: {len(samples)} photo is left to learn from; bring more, or draw "
+            "whales with --set drawn_whales=300"
+        )
+    labels, individuals = labels_of(samples)
+    if len(individuals) < 2:
+        raise FlukeprintError(f"{table.source}: only one whale is left to learn; bring more")
+    counts = torch.bincount(labels, minlength=len(individuals))  # without copies of any kind
+    crops = crops_of(samples, localiser, config, progress("cutting", len(samples)))
+    if config.grey_copies:
+        crops, labels = grey_copies(crops, labels)
+    crops, labels = offline_copies(crops, labels, config, INNER)
+    # A classifier knows its whales itself.
+    gallery = [] if config.loss == "softmax" else rows_of(inner.gallery, table)
+    asked = rows_of(inner.queries, table)
+    validation = Validation(
+        crops_of(gallery, localiser, config, progress("cutting", len(gallery))),
+        tuple(sample.individual for sample in gallery),
+        crops_of(asked, localiser, config, progress("cutting", len(asked))),
+        tuple(sample.individual for sample in asked),
+    )
+    return Lesson(crops, labels, individuals, counts), validation
