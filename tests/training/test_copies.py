@@ -1,6 +1,7 @@
 """Tests of the pictures that are made once before training."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import pytest
 pytest.importorskip("torch", reason="training needs torch")
 
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+from flukeprint.training import augment as poses
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.copies import grey_copies, offline_copies
 
@@ -25,7 +27,12 @@ STANFORD = TrainConfig(
     rotate_deg=20.0,
     zoom=0.2,
 )
-NONE = replace(STANFORD, offline_shifts=0, offline_rotations=0, offline_zooms=0)
+
+
+def _only(**settings: Any) -> TrainConfig:
+    """The same ranges, and no pictures but those asked for."""
+    none = {"offline_shifts": 0, "offline_rotations": 0, "offline_zooms": 0}
+    return replace(STANFORD, **{**none, **settings})
 
 
 def _pictures(count: int, channels: int = 1, height: int = 16, width: int = 24) -> Tensor:
@@ -67,6 +74,7 @@ def _made(crops: Tensor, config: TrainConfig, inner: float = 1.0) -> Tensor:
     zooms=st.integers(0, 2),
 )
 def test_each_whale_gets_its_copies(labels: list[int], shifts: int, turns: int, zooms: int) -> None:
+    assume(shifts + turns + zooms > 0)  # a config that asks for none is refused
     config = replace(STANFORD, offline_shifts=shifts, offline_rotations=turns, offline_zooms=zooms)
     whales = torch.tensor(labels)
     crops = _pictures(len(labels), height=4, width=6)
@@ -93,7 +101,8 @@ def test_copies_come_from_the_whales_own_photos_in_turn() -> None:
 @pytest.mark.parametrize("augment", ["realtime", "none"])
 def test_copies_are_made_offline_only(augment: str) -> None:
     crops, labels = _pictures(4), torch.tensor([0, 0, 1, 2])
-    found, names = offline_copies(crops, labels, replace(STANFORD, augment=augment))
+    config = _only(augment=augment)
+    found, names = offline_copies(crops, labels, config)
     assert found is crops
     assert names is labels
 
@@ -112,7 +121,7 @@ def test_the_seed_decides_the_copies() -> None:
 
 
 def test_a_shift_moves_the_picture_and_does_nothing_else() -> None:
-    config = replace(NONE, offline_shifts=60)
+    config = _only(offline_shifts=60)
     made = _made(_spot(40, 18, 18), config)
     moved = _middle(made)
     assert float(moved.abs().max()) <= 8.0 + 0.1  # a fifth of 40 pixels
@@ -124,7 +133,7 @@ def test_a_shift_moves_the_picture_and_does_nothing_else() -> None:
 
 
 def test_a_rotation_keeps_the_distance_from_the_middle() -> None:
-    made = _made(_spot(40, 28, 18), replace(NONE, offline_rotations=60))
+    made = _made(_spot(40, 28, 18), _only(offline_rotations=60))
     x, y = _middle(made).T  # the spot was 10 pixels right of the middle
     torch.testing.assert_close(torch.hypot(x, y), torch.full_like(x, 10), rtol=0, atol=0.1)
     angle = torch.rad2deg(torch.atan2(y, x))
@@ -133,7 +142,7 @@ def test_a_rotation_keeps_the_distance_from_the_middle() -> None:
 
 
 def test_a_zoom_scales_about_the_middle() -> None:
-    made = _made(_spot(40, 28, 26), replace(NONE, offline_zooms=60))
+    made = _made(_spot(40, 28, 26), _only(offline_zooms=60))
     moved = _middle(made)  # the spot was 10 pixels right of the middle and 8 below
     scale = torch.log(moved / torch.tensor([10.0, 8.0]))
     assert 0.15 < float(scale.max()) <= 0.21
@@ -146,11 +155,11 @@ def _always_most(count: int, low: float, high: float, generator: torch.Generator
 
 
 def test_fixed_poses_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flukeprint.training.augment.uniform", _always_most)
+    monkeypatch.setattr(poses, "uniform", _always_most)
     square = _pictures(1, channels=3, height=16, width=16)
-    turned = _made(square, replace(NONE, offline_rotations=1, rotate_deg=90.0))
+    turned = _made(square, _only(offline_rotations=1, rotate_deg=90.0))
     assert torch.equal(turned, square.rot90(1, dims=(2, 3)))
-    shifted = _made(square, replace(NONE, offline_shifts=1, shift=0.25))
+    shifted = _made(square, _only(offline_shifts=1, shift=0.25))
     # 4 of 16 pixels to the left and up; the far edges are drawn out.
     assert torch.equal(shifted[:, :, :12, :12], square[:, :, 4:, 4:])
     assert torch.equal(shifted[:, :, 12:, :12], square[:, :, -1:, 4:].expand(1, 3, 4, 12))

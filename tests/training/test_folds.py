@@ -20,7 +20,14 @@ from flukeprint.training.folds import cross_validate, folds_text, pooled
 from tests.test_cli import call
 from tests.training.small import SETTINGS, write_whales
 
-TINY = [*SETTINGS, "localise=false", "epochs=1", "validate_every=1", "early_share=0.0"]
+TINY = [
+    *SETTINGS,
+    "localise=false",
+    "drawn_whales=0",
+    "epochs=1",
+    "validate_every=1",
+    "early_share=0.0",
+]
 
 
 def row(photo: str, truth: str, place: int, *answers: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ pytest.importorskip("optuna", reason="searching needs optuna")
 from flukeprint.cli import cli
 from flukeprint.errors import FlukeprintError
 from flukeprint.training import search as module
-from flukeprint.training.config import TrainConfig, read_config
+from flukeprint.training.config import TrainConfig, read_config, with_epochs
 from flukeprint.training.curves import log_epoch
 from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.search import search
@@ -140,7 +140,7 @@ def test_the_best_config_is_the_callers_with_the_best_values(
     assert {line["epochs"] for line in lines_of(tmp_path / "out")} == {2}
     for name, tried in fake.seen:
         (line,) = [k for k in lines_of(tmp_path / "out") if name == f"trial-{k['number']:03d}"]
-        assert tried == replace(config, epochs=2, **line["settings"])
+        assert tried == replace(with_epochs(config, 2), **line["settings"])
 
 
 def test_a_stopped_search_ends_as_an_unbroken_one(
