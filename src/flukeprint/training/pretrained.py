@@ -175,6 +175,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise
     except FileNotFoundError:
         raise FlukeprintError(f"{path}: no such file; give a weights file") from None
+    except pickle.UnpicklingError:  # torch's own words are a page long
+        raise FlukeprintError(
+            f"{path}: not a readable weights file; bring it again: it is neither safetensors nor a "
+            "PyTorch state dict"
+        ) from None
     except Exception as error:  # torch and safetensors raise many kinds for a damaged file
         raise FlukeprintError(
             f"{path}: not a readable weights file; bring it again: {reason_of(error)}"
