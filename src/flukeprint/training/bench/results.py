@@ -50,6 +50,7 @@ def write_results(rows: Sequence[Row], out: Path) -> Path:
 def draw_curves(logs: dict[str, list[dict[str, Any]]]) -> bytes:
     """A PNG with a panel for each run: its training loss, and above it validation MAP@5."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     deep = -(-len(logs) // _COLUMNS)
     figure = Figure(figsize=(3.2 * _COLUMNS, 2.3 * deep), layout="constrained")
@@ -72,6 +73,7 @@ def draw_curves(logs: dict[str, list[dict[str, Any]]]) -> bytes:
             linewidth=1.2,
         )
         axes.set_ylim(0, 1.05)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(name, loc="left", fontsize=7.5, color=INK)
         axes.tick_params(labelsize=7, colors=QUIET)
         axes.spines[["top", "right"]].set_visible(False)
