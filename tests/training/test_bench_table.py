@@ -16,6 +16,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.records import NEW_WHALE, Interval
 from flukeprint.training.bench.rows import Row, Scored, collapse_share, paired_gain
 from flukeprint.training.bench.table import csv_text, draw, epochs_text, markdown, millions
+from tests.conftest import ROOT
 
 
 def scored(map5: float, gain: Interval | None = None) -> Scored:
@@ -205,3 +206,8 @@ def test_the_plot_opens(rows: list[Row]) -> None:
 def test_the_plot_grows_with_its_rows() -> None:
     short, tall = (Image.open(io.BytesIO(draw(ROWS * times))).height for times in (1, 4))
     assert tall > 2 * short
+
+
+def test_the_docs_show_the_table_that_the_results_hold() -> None:
+    kept = (ROOT / "docs" / "results" / "papers" / "papers.md").read_text(encoding="utf-8")
+    assert kept in (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
