@@ -94,7 +94,7 @@ def validate(
     best = likeness.whales.argmax(axis=1)
     return Scores(
         float(gains.mean()),
-        float((best == truth)[known].mean()),
+        float((best == truth)[known].mean()) if known.any() else float("nan"),
         metrics.auroc(known, likeness.whales.max(axis=1).astype(np.float64)),
     )
 
