@@ -29,6 +29,13 @@ CACHE = click.option(
     help="Where embeddings are kept; else the user cache.",
 )
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+TRAIN_DEVICE = click.option(
+    "--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."
+)
+CONFIG = click.option("--config", type=PATH, help="TOML file with settings.")
+SETTINGS = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting; repeat."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 
 
@@ -125,12 +132,12 @@ def split(
 @cli.command()
 @DATA
 @click.option("--out", type=PATH, required=True, help="The run's folder.")
-@click.option("--config", type=PATH, help="TOML file with settings.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting; repeat.")
+@CONFIG
+@SETTINGS
 @click.option("--folds", type=click.IntRange(2, 100), help="Cross-validate: train so many folds.")
 @click.option("--pretrained", is_flag=True, help="Fetch the backbone's published weights.")
 @click.option("--weights", type=PATH, help="The backbone's weights: safetensors or state dict.")
-@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@TRAIN_DEVICE
 @JSON
 def train(
     data: Path,
@@ -210,7 +217,7 @@ def export(run: Path, out: Path) -> None:
     help="How many values to try, those of an earlier call among them.",
 )
 @click.option("--epochs", type=int, help="Epochs of a trial; else the config's.")
-@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@TRAIN_DEVICE
 @JSON
 def search(
     data: Path,
@@ -276,7 +283,7 @@ def bench() -> None:
 )
 @click.option("--pretrained", is_flag=True, help="Fetch published weights for the transfers.")
 @click.option("--list", "listing", is_flag=True, help="Name the recipes and what was published.")
-@click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
+@TRAIN_DEVICE
 @JSON
 def papers(
     data: Path | None,

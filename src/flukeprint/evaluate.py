@@ -21,7 +21,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.identify import index_unseen, likeness_of
 from flukeprint.model import Manifest, Model
 from flukeprint.rank import GalleryIndex, index_gallery
-from flukeprint.records import NEW_WHALE, Embeddings, Interval, Split, Table
+from flukeprint.records import NEW_WHALE, Embeddings, Interval, Split, Table, whale_apart
 from flukeprint.submission import fillers
 
 ANSWERS = 5
@@ -91,10 +91,7 @@ def ask(split: Split, table: Table, readable: set[str]) -> Asked:
         raise FlukeprintError(f"{table.source}: not one query could be read")
     whales = tuple(rows[name].individual for name in names)
     labels = tuple(whale if whale in there else NEW_WHALE for whale in whales)
-    own = tuple(
-        f"{NEW_WHALE} {name}" if whale == NEW_WHALE else whale
-        for name, whale in zip(names, whales, strict=True)
-    )
+    own = tuple(whale_apart(whale, name) for name, whale in zip(names, whales, strict=True))
     return Asked(names, labels, own)
 
 
@@ -168,23 +165,31 @@ def evaluate_without_learning(
 ) -> list[Report]:
     """The answers that need no model: the bar that any model has to clear."""
     asked = ask(split, table, set(twin_group))
+    index, systems = answers_without_learning(asked.names, split, table, twin_group)
+    return [score(name, split, asked, index, answers) for name, answers in systems.items()]
+
+
+def answers_without_learning(
+    names: Sequence[str], split: Split, table: Table, twin_group: dict[str, int]
+) -> tuple[GalleryIndex, dict[str, list[list[str]]]]:
+    """The gallery, and what each system that learns nothing answers to the named photos.
+
+    Up to six distinct labels a photo, best first.
+    """
     side = set(split.gallery)
     rows = [row for row in table.rows if row.name in side and row.name in twin_group]
-    index = index_unseen(rows)
     frequent = fillers(Table(table.source, tuple(rows)))[: ANSWERS + 1]
     labels_of_twins = defaultdict(list)
     for row in rows:
         labels_of_twins[twin_group[row.name]].append(row.individual)
-    count = len(asked.names)
-    systems = {
-        "new_whale first": [_distinct([NEW_WHALE, *frequent])] * count,
-        "most frequent whales": [_distinct([*frequent[: ANSWERS - 1], NEW_WHALE])] * count,
+    return index_unseen(rows), {
+        "new_whale first": [_distinct([NEW_WHALE, *frequent])] * len(names),
+        "most frequent whales": [_distinct([*frequent[: ANSWERS - 1], NEW_WHALE])] * len(names),
         "twins' labels, new_whale": [
             _distinct([*labels_of_twins.get(twin_group[name], []), NEW_WHALE, *frequent])
-            for name in asked.names
+            for name in names
         ],
     }
-    return [score(name, split, asked, index, answers) for name, answers in systems.items()]
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:

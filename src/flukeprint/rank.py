@@ -93,14 +93,20 @@ def compare(queries: NDArray[np.float32], gallery: GalleryIndex) -> Likeness:
     A whale's likeness is halfway between that of its best photo and that of its photos' mean
     direction: one lucky photo counts for less than several that agree.
     """
+    alone = nearest(queries, gallery)
+    whales = (alone.whales + queries @ gallery.directions.T) / 2
+    return Likeness(np.asarray(whales, dtype=np.float32), alone.new)
+
+
+def nearest(queries: NDArray[np.float32], gallery: GalleryIndex) -> Likeness:
+    """How alike (Q, D) unit vectors are to each whale's best photo alone."""
     similar = queries @ gallery.vectors.T
     first = int(np.searchsorted(gallery.whale_of, 0))
     new = similar[:, :first].max(axis=1, initial=-np.inf)
     if not gallery.individuals:
         return Likeness(np.empty((len(queries), 0), dtype=np.float32), new)
     starts = np.searchsorted(gallery.whale_of, np.arange(len(gallery.individuals)))
-    best = np.maximum.reduceat(similar, starts, axis=1)
-    return Likeness((best + queries @ gallery.directions.T) / 2, new)
+    return Likeness(np.maximum.reduceat(similar, starts, axis=1), new)
 
 
 def taught_likeness(

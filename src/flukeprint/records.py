@@ -118,6 +118,11 @@ class Interval:
     high: float
 
 
+def whale_apart(individual: str, photo: str) -> str:
+    """The individual, or for a photo labelled ``new_whale`` a name that no other photo shares."""
+    return f"{NEW_WHALE} {photo}" if individual == NEW_WHALE else individual
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """Which photos a model may learn from, which it compares with, and which it is asked about.

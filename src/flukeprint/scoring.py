@@ -154,16 +154,23 @@ def write_reports(reports: Sequence[Report], model: Model, out: Path) -> None:
     write_text(out / "metrics.json", json.dumps(body, indent=1) + "\n")
     for report in reports:
         if report.system == "flukeprint":
-            write_rows(report.queries, out / f"queries-{report.protocol}.csv")
-            pairs = [
-                {"truth": true, "answer": said, "queries": often}
-                for true, said, often in report.confused
-            ]
-            write_rows(pairs, out / f"confused-{report.protocol}.csv")
+            write_queries(
+                report,
+                out / f"queries-{report.protocol}.csv",
+                out / f"confused-{report.protocol}.csv",
+            )
 
 
-def write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write rows as CSV, a column for each key that any of them has."""
+def write_queries(report: Report, queries: Path, confused: Path) -> None:
+    """Write a report's rows, one a query, and the pairs of whales most often confused, as CSV."""
+    _write_rows(report.queries, queries)
+    pairs = [
+        {"truth": true, "answer": said, "queries": often} for true, said, often in report.confused
+    ]
+    _write_rows(pairs, confused)
+
+
+def _write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
     text = io.StringIO(newline="")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

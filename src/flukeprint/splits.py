@@ -22,7 +22,7 @@ from typing import Any
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_text
 from flukeprint.lottery import Bundle, Lottery, bundle
-from flukeprint.records import NEW_WHALE, LabelledPhoto, Split, Table
+from flukeprint.records import NEW_WHALE, LabelledPhoto, Split, Table, whale_apart
 from flukeprint.tables import fingerprint
 
 PROTOCOLS = ("open-set", "closed-set", "kfold", "other-catalogue")
@@ -144,7 +144,7 @@ def half_of(table: Table, twin_group: dict[str, int], *, second: bool, seed: int
     """
 
     def whale(row: LabelledPhoto) -> str:
-        return f"{NEW_WHALE} {row.name}" if row.individual == NEW_WHALE else row.individual
+        return whale_apart(row.individual, row.name)
 
     def draw(name: str) -> bytes:
         return hashlib.sha256(f"{seed}\0half\0{name}".encode(errors="surrogatepass")).digest()

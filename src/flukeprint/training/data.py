@@ -17,7 +17,7 @@ from flukeprint.drawn import draw_whale, photograph
 from flukeprint.errors import FlukeprintError
 from flukeprint.network import box_of
 from flukeprint.photos import decode, read_photo
-from flukeprint.records import NEW_WHALE, Box, Failure, Table
+from flukeprint.records import NEW_WHALE, Box, Failure, Table, whale_apart
 from flukeprint.tables import csv_rows
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.localiser import SIDE_PX, BoxNet, overlap
@@ -63,8 +63,8 @@ def samples_of(
         if unidentified and (group in named or config.new_whale == "left-out"):
             continue
         seen.add((group, row.individual))
-        alone = unidentified and config.new_whale == "individuals"
-        whale = f"{NEW_WHALE} {row.name}" if alone else row.individual
+        alone = config.new_whale == "individuals"
+        whale = whale_apart(row.individual, row.name) if alone else row.individual
         samples.append(Sample(row.name, whale, path=row.path))
     return samples
 

@@ -63,6 +63,11 @@ def find_flukes(
     folder: RunFolder,
     progress: Progress,
 ) -> BoxNet | None:
+    """The run's fluke finder: trained now, unless the folder has it; None on whole photos.
+
+    Raises:
+        FlukeprintError: there is no box to learn from, or the folder's file is damaged.
+    """
     if not config.localise:
         return None
     found = load_localiser(folder)

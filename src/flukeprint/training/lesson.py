@@ -45,6 +45,11 @@ def lesson_of(
     localiser: BoxNet | None,
     progress: Progress,
 ) -> tuple[Lesson, Validation]:
+    """Cut the crops of a run's inner split, with the copies that its config asks for.
+
+    Raises:
+        FlukeprintError: too few photos or whales are left, or a photo cannot be read any more.
+    """
     table = collection.table
     samples = samples_of(inner.train, table, collection.twin_group, config)
     if config.loss != "softmax":  # a classifier would offer drawn whales as answers

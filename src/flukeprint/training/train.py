@@ -60,8 +60,7 @@ def train(
     table = read_table(data)
     facts = _facts(data, table, config, chosen)
     folder.check(config_text(config), facts)  # before minutes of reading photos
-    begun = load_checkpoint(folder.checkpoints)[1] is not None
-    start = None if begun else _published(config, report)
+    start = _published(config, folder, report)
     if collection is None:
         collection = read_collection(data, progress)
     for failure in collection.failures:
@@ -98,9 +97,16 @@ def check_backbone(config: TrainConfig) -> None:
         Network(early, 2)
 
 
-def _published(config: TrainConfig, report: Callable[[str], object]) -> dict[str, Tensor] | None:
-    """The weights that the backbone begins with, if the config wants any; they are tried on it."""
+def _published(
+    config: TrainConfig, folder: RunFolder, report: Callable[[str], object]
+) -> dict[str, Tensor] | None:
+    """The weights that the backbone begins with, if the config wants any; they are tried on it.
+
+    A run that goes on has its own.
+    """
     if not config.weights and not config.pretrained:
+        return None
+    if load_checkpoint(folder.checkpoints)[1] is not None:
         return None
     source = config.weights or PRETRAINED
     state = read_state(Path(source)) if config.weights else fetch_pretrained(config.backbone)

@@ -7,15 +7,13 @@ well, at a small rate; the blocks below stay as they were, to the bit.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.training.augment import centre_warp
 from flukeprint.training.config import TrainConfig
-from flukeprint.training.data import INNER
 from flukeprint.training.device import Device
 from flukeprint.training.networks import Network
+from flukeprint.training.still import still_answers
 
 BATCH = 64
 
@@ -76,12 +74,4 @@ def _still(backbone: nn.Module, config: TrainConfig) -> list[nn.Module]:
 def bottlenecks(network: Network, crops: Tensor, size: tuple[int, int], device: Device) -> Tensor:
     """What the head sees of stored crops (N, C, H, W) uint8: (N, width) float32, on the CPU."""
     network.eval()
-    parts = []
-    for start in range(0, len(crops), BATCH):
-        batch = crops[start : start + BATCH].to(device.name).float()
-        mirrored = torch.zeros(len(batch), dtype=torch.bool, device=device.name)
-        seen = centre_warp(mirrored, INNER).apply(batch, *size)
-        with torch.no_grad(), device.autocast():
-            seen = seen.to(memory_format=torch.channels_last)
-            parts.append(network.bottleneck(seen).float().cpu())
-    return torch.cat(parts)
+    return still_answers(network.bottleneck, crops, size, device, batch=BATCH)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,11 +13,10 @@ from flukeprint import metrics
 from flukeprint.decide import Calibration, believe, order
 from flukeprint.rank import Likeness, compare, index_gallery, taught_likeness
 from flukeprint.records import NEW_WHALE
-from flukeprint.training.augment import centre_warp
 from flukeprint.training.calibration import Case, fit_calibration
-from flukeprint.training.data import INNER
 from flukeprint.training.device import Device
 from flukeprint.training.networks import Network
+from flukeprint.training.still import still_answers
 
 BATCH = 128
 
@@ -54,14 +52,7 @@ def embed_crops(
 ) -> NDArray[np.float32]:
     """(N, C, H, W) uint8 stored crops to (N, outputs) float32 unit vectors, or logits."""
     network.eval()
-    parts = []
-    for start in range(0, len(crops), BATCH):
-        batch = crops[start : start + BATCH].to(device.name).float()
-        mirrored = torch.zeros(len(batch), dtype=torch.bool, device=device.name)
-        seen = centre_warp(mirrored, INNER).apply(batch, *size)
-        with torch.inference_mode(), device.autocast():
-            parts.append(network(seen.to(memory_format=torch.channels_last)).float().cpu())
-    return torch.cat(parts).numpy()
+    return still_answers(network, crops, size, device, batch=BATCH).numpy()
 
 
 def validate(

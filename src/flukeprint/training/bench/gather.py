@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.records import NEW_WHALE, Interval
+from flukeprint.records import Interval, whale_apart
 from flukeprint.tables import read_table
 from flukeprint.training.bench import plan
 from flukeprint.training.bench.kept import (
@@ -165,13 +165,5 @@ class _Gatherer:
         """The paired gain, whales resampled; None unless both answered the same queries."""
         if ranks is None or rival is None or ranks.photos != rival.photos:
             return None
-        return paired_gain(ranks.reciprocal, rival.reciprocal, _clusters(ranks, self.whale_of))
-
-
-def _clusters(ranks: Ranks, whale_of: Mapping[str, str]) -> list[str]:
-    """Each query's whale; an unidentified one is by itself."""
-    whales = [whale_of[name] for name in ranks.photos]
-    return [
-        f"{whale} {name}" if whale == NEW_WHALE else whale
-        for name, whale in zip(ranks.photos, whales, strict=True)
-    ]
+        clusters = [whale_apart(self.whale_of[name], name) for name in ranks.photos]
+        return paired_gain(ranks.reciprocal, rival.reciprocal, clusters)

@@ -14,7 +14,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import ANSWERS, Report
 from flukeprint.files import make_folder, read_json, write_text
 from flukeprint.records import NEW_WHALE
-from flukeprint.scoring import write_rows
+from flukeprint.scoring import write_queries
 from flukeprint.tables import csv_rows, unguard
 from flukeprint.training.bench.rows import Scored
 
@@ -76,11 +76,7 @@ def read_kept(path: Path) -> Kept | None:
 def keep_report(path: Path, report: Report) -> None:
     """Write one row a query, and the whales most often confused."""
     make_folder(path)
-    write_rows(report.queries, path / QUERIES)
-    pairs = [
-        {"truth": true, "answer": said, "queries": often} for true, said, often in report.confused
-    ]
-    write_rows(pairs, path / CONFUSED)
+    write_queries(report, path / QUERIES, path / CONFUSED)
 
 
 def read_ranks(path: Path) -> Ranks | None:

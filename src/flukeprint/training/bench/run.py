@@ -213,7 +213,7 @@ def bench_papers(
     named = [_own(recipe(name)) for name in only] or list(all_recipes())
     wanted = plan.wanted_systems(named, epochs, weights)  # told before hours of training
     bench = Bench(data, out, device=device, progress=progress, report=report)
-    bench.open([one for one in named if one.path.resolve().parent != recipes_folder()])
+    bench.open([one for one in named if _is_own(one)])
     bench.do_without_learning()
     bench.do_default()
     failed: dict[str, str] = {}
@@ -235,9 +235,14 @@ def _parameters(network: bytes) -> int:
     return sum(math.prod(weight.dims) for weight in weights)
 
 
+def _is_own(recipe: Recipe) -> bool:
+    """Whether a recipe is a file of one's own, none of those that ship."""
+    return recipe.path.resolve().parent != recipes_folder()
+
+
 def _own(chosen: Recipe) -> Recipe:
     """The recipe, unless it is a file of one's own that goes by the name of a paper's."""
-    if chosen.name in PAPERS and chosen.path.resolve().parent != recipes_folder():
+    if chosen.name in PAPERS and _is_own(chosen):
         raise FlukeprintError(
             f"{chosen.path}: {chosen.name} is the name of a paper's system; name the file otherwise"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Container, Sequence
 
 import numpy as np
@@ -16,18 +15,18 @@ from flukeprint.evaluate import (
     Asked,
     Report,
     answers_of,
+    answers_without_learning,
     gallery_of,
     query_rows,
 )
-from flukeprint.identify import index_unseen, likeness_of
+from flukeprint.identify import likeness_of
 from flukeprint.model import Model, load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
-from flukeprint.rank import GalleryIndex
-from flukeprint.records import NEW_WHALE, Split, Table
+from flukeprint.rank import GalleryIndex, nearest
+from flukeprint.records import NEW_WHALE, Split, Table, whale_apart
 from flukeprint.scoring import RUN_MODEL
 from flukeprint.splits import read_split
-from flukeprint.submission import fillers
 from flukeprint.training.bench.rows import Scored, collapse_share
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.report import embedded_for
@@ -86,10 +85,7 @@ def paper_queries(split: Split, table: Table, readable: Container[str], *, left_
     if not names:
         raise FlukeprintError(f"{table.source}: not one query of a named whale could be read")
     truth = tuple(label[name] for name in names)
-    whales = tuple(
-        f"{true} {name}" if true == NEW_WHALE else true
-        for name, true in zip(names, truth, strict=True)
-    )
+    whales = tuple(whale_apart(true, name) for name, true in zip(names, truth, strict=True))
     return Asked(names, truth, whales)
 
 
@@ -103,45 +99,23 @@ def paper_answers(
     labels = (*index.individuals, NEW_WHALE)
     if model.manifest.kind == "softmax":
         likeness = likeness_of(vectors, index, model.manifest)
-        values = np.column_stack([likeness.whales, likeness.new])
     else:
-        values = _nearest(vectors, index)
+        likeness = nearest(vectors, index)
+    values = np.column_stack([likeness.whales, likeness.new])
     if left_out:
         values[:, -1] = np.inf
     order = np.argsort(-values, axis=1, kind="stable")[:, : ANSWERS + 1]
     return [[labels[code] for code in row] for row in order]
 
 
-def _nearest(vectors: NDArray[np.float32], index: GalleryIndex) -> NDArray[np.float32]:
-    """Each query's similarity to each whale's nearest photo, (Q, W + 1); new_whale last."""
-    similar = vectors @ index.vectors.T
-    first = int(np.searchsorted(index.whale_of, 0))
-    new = similar[:, :first].max(axis=1, initial=-np.inf)
-    starts = np.searchsorted(index.whale_of, np.arange(len(index.individuals)))
-    return np.column_stack([np.maximum.reduceat(similar, starts, axis=1), new])
-
-
 def paper_without_learning(split: Split, collection: Collection) -> dict[str, Report]:
     """Answers that need no learning on a random split, where twins do lie on both sides."""
     asked = paper_queries(split, collection.table, collection.twin_group, left_out=False)
-    side, twin = set(split.gallery), collection.twin_group
-    rows = [row for row in collection.table.rows if row.name in side and row.name in twin]
-    frequent = fillers(Table(collection.table.source, tuple(rows)))
-    labels_of_twins = defaultdict(list)
-    for row in rows:
-        labels_of_twins[twin[row.name]].append(row.individual)
-    systems = {
-        "new_whale first": [[NEW_WHALE, *frequent] for _ in asked.names],
-        "most frequent whales": [[*frequent[: ANSWERS - 1], NEW_WHALE] for _ in asked.names],
-        "twins' labels, new_whale": [
-            [*labels_of_twins[twin[name]], NEW_WHALE, *frequent] for name in asked.names
-        ],
-    }
-    index = index_unseen(rows)
+    index, systems = answers_without_learning(
+        asked.names, split, collection.table, collection.twin_group
+    )
     return {
-        system: score_as_written(
-            system, [list(dict.fromkeys(row))[: ANSWERS + 1] for row in answers], asked, index
-        )
+        system: score_as_written(system, answers, asked, index)
         for system, answers in systems.items()
     }
 
