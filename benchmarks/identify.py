@@ -22,12 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flukeprint.crops import WHOLE
-from flukeprint.embed import BATCH
+from flukeprint.look import BATCH
 from flukeprint.model import load_model
 from flukeprint.network import Network
 from flukeprint.photos import decode_grey, find_photos, read_photo
-from flukeprint.records import Failure
+from flukeprint.records import WHOLE, Failure, Fluke
 from flukeprint.tables import read_table
 
 ROUNDS = 2
@@ -78,7 +77,7 @@ def unavoidable(paths: list[Path]) -> tuple[float, float]:
     network = Network(load_model())
     photo = np.random.default_rng(0).integers(0, 255, (300, 500), dtype=np.uint8)
     squashed = [network.squash(photo)] * BATCH
-    crops = [network.cut(photo, WHOLE)] * BATCH
+    crops = [network.cut(photo, Fluke(WHOLE))] * BATCH
     started = time.perf_counter()
     for _ in range(-(-decoded // BATCH)):
         network.locate(squashed)

@@ -109,7 +109,7 @@ print(sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 """
 
 
-@pytest.mark.parametrize("command", [[], ["identify"], ["train"], ["evaluate"]])
+@pytest.mark.parametrize("command", [[], ["identify"], ["crop"], ["train"], ["evaluate"]])
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", LOADED, *command, "--help"],

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from flukeprint import cli
-from flukeprint.model import Model
+from flukeprint.crops import crop, evened
+from flukeprint.model import Model, save_model
+from flukeprint.records import Box, Fluke
 from tests.conftest import ROOT
+from tests.tiny import TINY, dark, embedder_onnx, localiser_onnx, make_picky_model, picture
+
+SEEN = ("box", "fluke", "quality", "upside_down", "tilt_deg", "other_flukes")
+Write = Callable[..., Path]
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -67,7 +79,9 @@ def test_identify_prints_json_lines_and_exits_with_0(
     code, out, _ = call(monkeypatch, capsys, *identified, "--json", "--top", 2)
     answers = [json.loads(line) for line in out.splitlines()]
     assert code == 0
-    assert all(set(a) == {"photo", "candidates", "new", "error"} for a in answers)
+    keys = {"photo", *SEEN, "candidates", "new", "error"}
+    assert all(set(a) == keys for a in answers)
+    assert all(a["box"] == [0, 0, 96, 64] and a["fluke"] > 0.99 for a in answers)
     assert all(len(a["candidates"]) == 2 and a["error"] is None for a in answers)
 
 
@@ -94,9 +108,211 @@ def test_one_bad_photo_is_told_and_the_exit_code_is_1(
     )
 
 
+@pytest.fixture
+def picky_path(tmp_path: Path) -> Path:
+    """The file of a tiny model to which a black photo shows no fluke."""
+    make_picky_model(tmp_path / "picky.fluke")
+    return tmp_path / "picky.fluke"
+
+
+def test_a_photo_without_a_fluke_is_an_answer_everywhere(
+    kaggle: Path,
+    picky_path: Path,
+    write_picture: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit code 0, and named in the table, JSON, CSV, competition file and sheet."""
+    photos = [
+        write_picture(tmp_path / "asked" / "fluke.png", picture(4)),
+        write_picture(tmp_path / "asked" / "sea.png", dark()),
+    ]
+    common = ["identify", *photos, "--gallery", kaggle, "--model", picky_path,
+              "--cache", tmp_path / "cache"]  # fmt: skip
+    names = [tmp_path / name for name in ("a.csv", "k.csv", "s.html")]
+    written = ["--csv", names[0], "--kaggle", names[1], "--sheet", names[2]]
+    code, table, _ = call(monkeypatch, capsys, *common, *written)
+    assert code == 0
+    assert f"{photos[1]}: no fluke seen" in table.splitlines()
+    assert table.splitlines()[-1] == "2 photos: 1 likely known, 0 likely new, 1 no fluke"
+    with names[0].open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert (rows[0]["fluke"], rows[0]["answer_1"]) == ("1.0", "w_b")
+    assert (rows[1]["fluke"], rows[1]["new"], rows[1]["answer_1"]) == ("0.0", "", "")
+    assert rows[1]["error"] == ""
+    # The most photographed whales follow: w_a has three photos, w_b and w_c one each.
+    assert names[1].read_text().splitlines()[2] == "sea.png,new_whale w_a w_b w_c"
+    assert "No fluke seen: not compared" in names[2].read_text(encoding="utf-8")
+    code, out, _ = call(monkeypatch, capsys, *common, "--json")
+    known, sea = map(json.loads, out.splitlines())
+    assert code == 0
+    assert (known["box"], known["candidates"][0]["individual"]) == ([0, 0, 96, 64], "w_b")
+    assert (sea["box"], sea["candidates"], sea["new"], sea["error"]) == (None, [], None, None)
+
+
+@pytest.fixture
+def tilting_path(tmp_path: Path) -> Path:
+    """The file of a tiny model that sees one tilted fluke upside down in every photo."""
+    localiser = localiser_onnx(0.25, 0.125, 0.75, 0.625, slope=0.25, upside_down=9.0)
+    save_model(TINY, embedder_onnx(), localiser, tmp_path / "tilting.fluke")
+    return tmp_path / "tilting.fluke"
+
+
+def lines_of(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_crop_tells_what_is_seen_in_pixels_of_the_upright_photo(
+    tilting_path: Path,
+    write_picture: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: the photo is 64 wide and 96 high
+    photos = [
+        write_picture(tmp_path / "flat.png", picture(1)),
+        write_picture(tmp_path / "turned.jpg", picture(1), exif=exif),
+        write_picture(tmp_path / "large.jpg", picture(1, 1_920, 1_280)),
+    ]
+    code, out, _ = call(monkeypatch, capsys, "crop", *photos, "--model", tilting_path, "--json")
+    told = lines_of(out)
+    assert code == 0
+    assert [line["photo"] for line in told] == [str(path) for path in photos]
+    assert all(set(line) == {"photo", *SEEN, "crop", "error"} for line in told)
+    assert [line["box"] for line in told] == [
+        [24, 8, 72, 40], [16, 12, 48, 60], [480, 160, 1_440, 800],
+    ]  # fmt: skip
+    wide, high = (np.degrees(np.arctan(0.25 * ratio)) for ratio in (64 / 96, 96 / 64))
+    assert [line["tilt_deg"] for line in told] == pytest.approx([wide, high, wide], abs=0.01)
+    assert all(line["upside_down"] is True and line["other_flukes"] == 0 for line in told)
+    assert all(line["crop"] is None and line["error"] is None for line in told)
+    assert all(0 < line["quality"] <= 1 for line in told)
+
+
+def test_crop_tells_a_broken_photo_from_one_without_a_fluke(
+    picky_path: Path,
+    write_picture: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, out_folder = tmp_path / "photos", tmp_path / "out"
+    write_picture(folder / "fluke.png", picture(1))
+    write_picture(folder / "sea.png", dark())
+    common = ["crop", folder, "--model", picky_path, "--out", out_folder]
+    code, out, _ = call(monkeypatch, capsys, *common, "--json")
+    fluke, sea = lines_of(out)
+    assert code == 0
+    assert (fluke["box"], fluke["crop"]) == ([0, 0, 96, 64], str(out_folder / "fluke.png"))
+    assert (sea["box"], sea["crop"], sea["error"]) == (None, None, None)
+    assert sea["fluke"] < 0.5
+    assert [path.name for path in out_folder.iterdir()] == ["fluke.png"]
+    (folder / "bad.jpg").write_text("no picture")
+    code, out, _ = call(monkeypatch, capsys, *common, "--json")
+    bad, *_ = lines_of(out)
+    assert code == 1
+    assert "not a picture" in bad.pop("error")
+    assert bad.pop("photo") == str(folder / "bad.jpg")
+    assert set(bad.values()) == {None}
+    code, out, _ = call(monkeypatch, capsys, *common)
+    assert code == 1
+    assert [line.removeprefix(f"{folder}{os.sep}")[:14] for line in out.splitlines()] == [
+        "bad.jpg: not a", "fluke.png  flu", "sea.png  no fl",
+    ]  # fmt: skip
+
+
+def test_crop_writes_what_the_model_sees(
+    tilting_path: Path,
+    write_picture: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos = [write_picture(tmp_path / name / "1.png", picture(k)) for k, name in enumerate("ab")]
+    out = tmp_path / "deep" / "out"
+    assert call(monkeypatch, capsys, "crop", *photos, "--model", tilting_path, "--out", out)[0] == 0
+    assert sorted(path.name for path in out.iterdir()) == ["1-2.png", "1.png"]
+    fluke = Fluke(Box(0.25, 0.125, 0.75, 0.625), slope=0.25, upside_down=True)
+    for number, name in enumerate(("1.png", "1-2.png")):
+        with Image.open(out / name) as image:
+            assert image.format == "PNG"
+            wanted = evened(crop(picture(number), fluke, 32, 64))
+            assert (np.asarray(image) == wanted).all()
+
+
+def test_crop_never_writes_over_a_photo(
+    model_path: Path,
+    write_picture: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Neither where its own folder is named, by another way, nor in other letters."""
+    folder = tmp_path / "photos"
+    for name, seed in (("a.png", 1), ("b.jpg", 2), ("B.PNG", 3)):
+        write_picture(folder / name, picture(seed))
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    (tmp_path / "link").symlink_to(folder)
+    for out in (folder, tmp_path / "link", tmp_path / "other" / ".." / "photos"):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        code, told, _ = call(
+            monkeypatch, capsys, "crop", *before, "--model", model_path, "--out", out, "--json"
+        )
+        assert code == 0
+        assert {path: path.read_bytes() for path in before} == before
+        crops = {Path(line["crop"]).name.lower() for line in lines_of(told)}
+        assert crops == {"a-2.png", "b-2.png", "b-3.png"}
+        for path in set(folder.iterdir()) - set(before):
+            path.unlink()
+
+
+def test_crop_never_writes_over_a_photo_that_is_linked_to(
+    model_path: Path,
+    write_picture: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The photo asked about is a link to one in the folder for the crops."""
+    photo = write_picture(tmp_path / "out" / "a.png", picture(1))
+    before = photo.read_bytes()
+    (tmp_path / "asked").mkdir()
+    (tmp_path / "asked" / "a.png").symlink_to(photo)
+    asked = tmp_path / "asked"
+    assert call(
+        monkeypatch, capsys, "crop", asked, "--model", model_path, "--out", photo.parent
+    )[0] == 0  # fmt: skip
+    assert photo.read_bytes() == before
+    assert sorted(path.name for path in photo.parent.iterdir()) == ["a-2.png", "a.png"]
+
+
+def test_crop_again_writes_the_same_names(
+    model_path: Path,
+    write_picture: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photo = write_picture(tmp_path / "photos" / "a.jpg", picture(1))
+    out = tmp_path / "out"
+    for _ in range(2):
+        call(monkeypatch, capsys, "crop", photo, "--model", model_path, "--out", out)
+        assert [path.name for path in out.iterdir()] == ["a.png"]
+    shutil.rmtree(out)
+    call(monkeypatch, capsys, "crop", photo, "--model", model_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
+        (["crop", "nothing.jpg"], "nothing.jpg"),
+        (["crop", "{kaggle}/train", "--model", "{kaggle}/train.csv"], "train.csv"),
+        (["crop", "{kaggle}/train", "--model", "{model}", "--out", "{kaggle}/train.csv"],
+         "train.csv"),
         (["identify", "nothing.jpg", "--gallery", "{kaggle}"], "nothing.jpg"),
         (["identify", "{kaggle}/train", "--gallery", "nowhere"], "nowhere"),
         (["identify", "{kaggle}/train", "--gallery", "{kaggle}", "--model", "{kaggle}/train.csv"],

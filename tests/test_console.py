@@ -14,14 +14,16 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from flukeprint import console
-from flukeprint.console import answers_table, demo_summary, metrics_table
+from flukeprint.console import answers_table, demo_summary, look_row, metrics_table
 from flukeprint.console_progress import progress_bar
 from flukeprint.demo import DemoResult
 from flukeprint.evaluate import Report
-from flukeprint.records import NEW_WHALE, Candidate, Identification, Interval
+from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Interval
+from tests.tiny import UNSEEN, seen
 
 KNOWN = Identification("a.jpg", (Candidate("w_1", 0.5), Candidate("whale two", 0.25)), 0.125)
 STRANGE = Identification("long/name.jpg", (Candidate("w_2", 0.004),), 0.995)
+NO_FLUKE = Identification("sea.jpg", look=UNSEEN)
 UNREAD = Identification("bad.jpg", failure="damaged picture: cut short")
 Window = Callable[[int], io.StringIO]
 
@@ -54,6 +56,36 @@ def test_answers_in_a_pipe_are_aligned_rows_then_failures_then_one_summary(
         "3 photos: 1 likely known, 1 likely new, 1 could not be read",
     ]
     assert err == ""
+
+
+def test_photos_without_a_fluke_come_after_the_table_and_are_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answers_table([NO_FLUKE, UNREAD, KNOWN], 1)
+    answers_table([NO_FLUKE], 1)
+    assert capsys.readouterr().out.splitlines() == [
+        "photo   new  likeliest whales",
+        "a.jpg  12 %  w_1 50 %",
+        "sea.jpg: no fluke seen",
+        "bad.jpg: damaged picture: cut short",
+        "3 photos: 1 likely known, 0 likely new, 1 no fluke, 1 could not be read",
+        "sea.jpg: no fluke seen",
+        "1 photo: 0 likely known, 0 likely new, 1 no fluke",
+    ]
+
+
+def test_a_look_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    look_row("a.jpg", seen(0.625, probability=0.875))
+    look_row("b.jpg", seen(0.25, others=1, upside_down=True))
+    look_row("sea.jpg", UNSEEN)
+    look_row("bad.jpg", Failure(Path("bad.jpg"), "damaged picture:\ncut short"))
+    assert capsys.readouterr().out.splitlines() == [
+        "a.jpg  fluke 88 %, 200 x 80 pixels, quality 0.62",
+        "b.jpg  fluke 100 %, 200 x 80 pixels, quality 0.25; the largest of 2 flukes is used; "
+        "upside down, turned; poor photo",
+        "sea.jpg  no fluke seen (fluke 12 %)",
+        "bad.jpg: damaged picture: cut short",
+    ]
 
 
 def test_only_the_asked_for_whales_are_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,12 +153,17 @@ def test_a_hostile_name_is_only_text_on_its_row(
         [
             Identification(name, (Candidate(name, 0.5),), 0.25),
             Identification(name, failure=name),
+            Identification(name, look=UNSEEN),
         ],
         5,
     )
-    _, row, failure, _ = capsys.readouterr().out.splitlines()
+    look_row(name, seen())
+    look_row(name, Failure(Path(name), name))
+    _, row, unseen, failure, _, look, bad = capsys.readouterr().out.splitlines()
     assert row == f"{shown}  25 %  {shown} 50 %"
-    assert failure == f"{shown}: {shown}"
+    assert unseen == f"{shown}: no fluke seen"
+    assert failure == bad == f"{shown}: {shown}"
+    assert look.startswith(f"{shown}  fluke 100 %")
 
 
 def test_a_stream_that_cannot_carry_a_character_gets_a_question_mark(
@@ -147,12 +184,13 @@ FULL = {
     "map5": Interval(0.512, 0.48, 0.5444),
     "top1_known": Interval(1.0, 1.0, 1.0),
     "auroc_known": Interval(0.75, 0.5, 0.875),
+    "calibration_error": Interval(0.0625, 0.05, 0.075),
     "f1_macro": Interval(float("nan"), float("nan"), float("nan")),
     "f1_weighted": Interval(0.1, 0.1, 0.1),
 }
 HEAD = (
     "                               MAP@5                top-1                top-5"
-    "                AUROC             macro F1"
+    "                AUROC                  ECE             macro F1"
 )
 
 
@@ -162,8 +200,8 @@ def test_metrics_in_a_pipe_are_one_row_per_system(capsys: pytest.CaptureFixture[
         "open-set",
         HEAD,
         "flukeprint       0.512 (0.480-0.544)  1.000 (1.000-1.000)                    -"
-        "  0.750 (0.500-0.875)                    -",
-        "new_whale first  0.512 (0.480-0.544)" + "                    -" * 4,
+        "  0.750 (0.500-0.875)  0.062 (0.050-0.075)                    -",
+        "new_whale first  0.512 (0.480-0.544)" + "                    -" * 5,
         "1,835 queries: 561 of known whales, 1,274 of new whales",
         "gallery: 6,000 photos of 1 whale",
         "flukeprint most often took",

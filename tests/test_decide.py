@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from flukeprint.decide import Beliefs, Calibration, believe, order
+from flukeprint.decide import (
+    Beliefs,
+    Calibration,
+    believe,
+    least_to_review,
+    not_matched,
+    order,
+    to_review,
+    with_new_share,
+)
 from flukeprint.errors import FlukeprintError
 from flukeprint.rank import Likeness
 
@@ -149,3 +158,67 @@ def test_a_calibration_that_is_none_is_an_error(change: dict[str, object], reaso
         Calibration.from_dict(PLAIN.to_dict() | change)  # type: ignore[arg-type]
     with pytest.raises(FlukeprintError, match="not valid"):
         Calibration.from_dict({})
+
+
+def test_another_share_of_new_whales_changes_the_odds_alone() -> None:
+    beliefs = Beliefs(np.array([[0.3, 0.2]]), np.array([0.5]))
+    moved = with_new_share(beliefs, 0.5, 0.2)  # the odds of "new" are four times those fitted to
+    assert moved.new[0] == pytest.approx(0.8)
+    assert moved.whales[0].tolist() == pytest.approx([0.12, 0.08])
+    same = with_new_share(beliefs, 0.2, 0.2)
+    assert same.new[0] == pytest.approx(0.5)
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0.0, 1.0))
+def test_shares_still_sum_to_one_and_keep_the_whales_order(
+    share: float, fitted: float, new: float
+) -> None:
+    known = 1.0 - new
+    beliefs = Beliefs(np.array([[0.75 * known, 0.25 * known]]), np.array([new]))
+    moved = with_new_share(beliefs, share, fitted)
+    assert moved.whales.sum() + moved.new[0] == pytest.approx(1.0)
+    assert moved.whales[0, 0] >= moved.whales[0, 1]
+
+
+def test_candidates_to_review_are_those_above_the_bar() -> None:
+    beliefs = Beliefs(np.array([[0.5, 0.2, 0.05], [0.0, 0.0, 0.01]]), np.array([0.25, 0.99]))
+    assert to_review(beliefs, 0.2).tolist() == [2, 0]
+    assert to_review(beliefs, 0.0).tolist() == [3, 3]
+
+
+def test_the_bar_lies_between_the_quantiles() -> None:
+    quantiles = [0.0, 0.1, 0.5]  # of nothing, half and all of the true matches
+    assert least_to_review(quantiles, 0.25) == pytest.approx(0.05)
+    assert least_to_review(quantiles, 0.75) == pytest.approx(0.3)
+
+
+def test_a_photo_without_a_fluke_is_no_catalogued_whale() -> None:
+    beliefs = Beliefs(np.array([[0.6], [0.6]]), np.array([0.4, 0.4]))
+    refused = not_matched(beliefs, [False, True])
+    assert refused.whales.tolist() == [[0.6], [0.0]]
+    assert refused.new.tolist() == [0.4, 1.0]
+
+
+def test_a_whale_met_often_is_likelier_met_again() -> None:
+    alike = Likeness(
+        np.zeros((1, 2), np.float32), np.array([-np.inf], np.float32), np.array([1, 4])
+    )
+    calibration = replace(PLAIN, known_log_odds=0.0, abundance=0.5)
+    beliefs = believe(alike, calibration)
+    # Powers 1 and 2, their mean 1.5: weights 2/3 and 4/3, beside 1 for "new".
+    assert beliefs.whales[0].tolist() == pytest.approx([2 / 9, 4 / 9])
+    assert beliefs.new[0] == pytest.approx(1 / 3)
+
+
+def test_a_photo_may_be_like_none_of_its_own_whale() -> None:
+    unlike = Likeness(np.array([[-9.0, -9.0]], np.float32), np.array([-np.inf], np.float32))
+    beliefs = believe(unlike, replace(PLAIN, unlike_log_odds=math.log(0.5)))
+    # Next to nothing by likeness; a half, spread over two whales, by the chance of that.
+    assert beliefs.whales[0].tolist() == pytest.approx([1 / 6, 1 / 6])
+    assert beliefs.new[0] == pytest.approx(2 / 3)
+
+
+def test_a_whale_that_a_classifier_was_not_taught_stays_impossible() -> None:
+    taught = Likeness(np.array([[1.0, -np.inf]], np.float32), np.array([-np.inf], np.float32))
+    beliefs = believe(taught, replace(PLAIN, unlike_log_odds=5.0))
+    assert beliefs.whales[0, 1] == 0.0

@@ -17,7 +17,7 @@ from flukeprint.demo import DemoResult, Drawing, count, draw, run_demo
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Manifest, Model
 from flukeprint.progress import Step, no_progress
-from flukeprint.records import NEW_WHALE, Box, Candidate, Identification
+from flukeprint.records import NEW_WHALE, WHOLE, Candidate, Fluke, Identification
 
 SMALL = Drawing(whales=2, photos=1, strangers=1, queries=1, seed=5)
 CALIBRATION = {
@@ -36,10 +36,10 @@ class CoarseNetwork:
     def squash(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.asarray(Image.fromarray(pixels).resize((8, 8)))
 
-    def locate(self, squashed: Sequence[NDArray[np.uint8]]) -> list[Box]:
-        return [Box(0.0, 0.0, 1.0, 1.0)] * len(squashed)
+    def locate(self, squashed: Sequence[NDArray[np.uint8]]) -> list[Fluke]:
+        return [Fluke(WHOLE)] * len(squashed)
 
-    def cut(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    def cut(self, pixels: NDArray[np.uint8], fluke: Fluke) -> NDArray[np.uint8]:
         return np.asarray(Image.fromarray(pixels).resize((16, 8)))
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -73,7 +73,7 @@ def test_the_demo_draws_identifies_and_writes_the_sheet(tmp_path: Path) -> None:
 
     out = tmp_path / "deep" / "demo"
     result = run_demo(out, None, progress=progress, drawing=SMALL)
-    assert stages == [("drawing", 5), ("gallery", 2), ("photos", 3), ("sheet", 9)]
+    assert stages == [("drawing", 5), ("gallery", 2), ("photos", 3), ("sheet", 12)]
     assert (result.known, result.strangers, result.failures) == (2, 1, 0)
     assert result.sheet == out / "sheet.html"
     assert [true for true, _ in result.examples][-1] == NEW_WHALE
@@ -82,7 +82,7 @@ def test_the_demo_draws_identifies_and_writes_the_sheet(tmp_path: Path) -> None:
     assert [name.split("/")[0] for name in names] == [
         "answers.csv", "demo.json", *["gallery"] * 2, *["queries"] * 3, "sheet.html",
     ]  # fmt: skip
-    assert (out / "sheet.html").read_text(encoding="utf-8").count("<img ") == 9
+    assert (out / "sheet.html").read_text(encoding="utf-8").count("<img ") == 12
     assert not (tmp_path / "cache").exists()
 
 

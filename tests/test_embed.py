@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from flukeprint import cache as cache_module
 from flukeprint import embed as embed_module
+from flukeprint import look as look_module
 from flukeprint.cache import Cache, default_folder, stamp_of
 from flukeprint.embed import embed_photos
 from flukeprint.errors import FlukeprintError
+from flukeprint.look import Shrunk
 from flukeprint.model import Model
 from flukeprint.network import Network
 from flukeprint.photos import read_photo
-from tests.tiny import Pixels, make_model, picture, tinted
+from tests.tiny import Pixels, dark, make_model, make_picky_model, picture, seen, tinted
 
 
 class Counting(Network):
@@ -63,10 +65,27 @@ def test_the_order_of_paths_is_kept(photos: list[Path], tiny_model: Model) -> No
     assert alone.hashes == forth.embeddings.hashes[4:5]
 
 
+def test_each_embedding_has_its_look(
+    photos: list[Path], tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    """Also of a copy, of a photo without a fluke, and from the cache."""
+    model = make_picky_model(tmp_path / "picky.fluke")
+    black = write_picture(tmp_path / "black.png", dark(48, 32))
+    bad = tmp_path / "missing.png"
+    asked = [photos[0], black, bad, photos[1], black, photos[0]]
+    for _ in range(2):
+        done = embed_photos(asked, Network(model), Cache(tmp_path / "cache", model.id))
+        assert done.places.tolist() == [0, 1, 3, 4, 5]
+        assert [look.fluke.seen for look in done.looks] == [True, False, True, False, True]
+        assert [look.quality.width_px for look in done.looks] == [96, 48, 96, 48, 96]
+        assert (done.looks[0], done.looks[1]) == (done.looks[4], done.looks[3])
+        assert len(done.embeddings.vectors) == 5
+
+
 def test_copies_are_embedded_once(
     photos: list[Path], tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embed_module, "BATCH", 4)
+    monkeypatch.setattr(look_module, "BATCH", 4)
     copy = Path(shutil.copy(photos[0], photos[0].with_name("copy.png")))
     network = Counting(tiny_model)
     done = embed_photos([*photos, copy, photos[0]], network)
@@ -156,7 +175,7 @@ def test_a_photo_replaced_while_it_is_read_is_not_remembered_wrongly(
 def test_an_interrupted_run_keeps_what_was_done(
     photos: list[Path], tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embed_module, "BATCH", 2)
+    monkeypatch.setattr(look_module, "BATCH", 2)
     with pytest.raises(KeyboardInterrupt):
         embed_photos(photos, Counting(tiny_model, 6), Cache(tmp_path / "cache", tiny_model.id))
     network = Counting(tiny_model)
@@ -196,7 +215,7 @@ def test_a_damaged_shard_is_passed_over(
     network = Counting(tiny_model)
     embed_photos(photos, network, Cache(folder, tiny_model.id))
     assert network.embedded == 10
-    assert len(Cache(folder, tiny_model.id)._vectors) == 10
+    assert len(Cache(folder, tiny_model.id)._known) == 10
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 3}', '{"a": []}', "3", "null"])
@@ -218,18 +237,18 @@ def some(number: int) -> NDArray[np.float32]:
 def test_many_shards_are_merged_and_nothing_is_lost(tmp_path: Path) -> None:
     kept = Cache(tmp_path, "m")
     for number in range(40):
-        kept.add(f"{number}", some(number))
+        kept.add(f"{number}", some(number), seen())
         kept.save()
     assert len(shards(tmp_path)) <= cache_module.MAX_SHARDS + 1
     again = Cache(tmp_path, "m")
-    assert all((again[f"{number}"] == number).all() for number in range(40))
+    assert all((again[f"{number}"][0] == number).all() for number in range(40))
 
 
 def test_two_runs_at_once_lose_nothing_of_each_other(tmp_path: Path) -> None:
     one, other = Cache(tmp_path, "m"), Cache(tmp_path, "m")
     for number in range(30):
-        one.add(f"one {number}", some(number))
-        other.add(f"other {number}", some(number))
+        one.add(f"one {number}", some(number), seen())
+        other.add(f"other {number}", some(number), seen())
         one.save()
         other.save()
     again = Cache(tmp_path, "m")
@@ -319,9 +338,7 @@ def test_a_large_colour_photo_is_made_smaller_as_each_channel_of_it(
     ]
     network = Network(colour_model)
     read = embed_module._read(paths[1], network, Cache(None, "m"))
-    assert isinstance(read, embed_module._Read)
-    assert read.pixels is not None
-    assert read.squashed is not None
+    assert isinstance(read, Shrunk)
     assert (read.pixels.shape, read.squashed.shape) == ((144, 264, 3), (16, 16))
     vectors = embed_photos(paths, network).embeddings.vectors
     assert vectors[0] @ vectors[1] > 0.999
@@ -338,9 +355,8 @@ def test_a_panorama_is_kept_small(
     path = write_picture(tmp_path / "wide.png", np.zeros((300, 9_000), dtype=np.uint8))
     network = Network(tiny_model if channels == 1 else colour_model)
     read = embed_module._read(path, network, Cache(None, "m"))
-    assert isinstance(read, embed_module._Read)
-    assert read.pixels is not None
-    most = (2 * embed_module.DETAIL) ** 2 * 32 * 64 * channels
+    assert isinstance(read, Shrunk)
+    most = (2 * look_module.DETAIL) ** 2 * 32 * 64 * channels
     assert read.pixels.nbytes <= most
 
 
@@ -360,6 +376,6 @@ def test_large_photos_make_smaller_batches(
             sizes.append(len(crops))
             return super().embed(crops)
 
-    monkeypatch.setattr(embed_module, "WAITING_BYTES", 2 * 96 * 64)
+    monkeypatch.setattr(look_module, "WAITING_BYTES", 2 * 96 * 64)
     embed_photos(photos, Sizing(tiny_model if channels == 1 else colour_model))
     assert sizes == batches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from flukeprint.evaluate import (
 )
 from flukeprint.model import Model
 from flukeprint.records import NEW_WHALE, Embeddings, Split
-from tests.tiny import TINY, table_of
+from tests.tiny import TINY, seen, table_of
 
 # Gallery: A twice, B, C once and one unidentified. Queries: A, B, C, and D whom it lacks.
 TABLE = table_of(
@@ -43,13 +44,20 @@ MODEL = Model("m" * 64, replace(TINY, embedding_size=5), b"", None)
 CALIBRATION = Calibration(20.0, 0.0, -6.0, -30.0, 0.0)
 
 
-def embedded(model_id: str = MODEL.id) -> EmbeddedTable:
+# The queries' photos are the better the later.
+QUALITY = {"qa": 0.25, "qb": 0.375, "qc": 0.5, "qd": 0.625}
+
+
+def embedded(model_id: str = MODEL.id, unseen: Container[str] = ()) -> EmbeddedTable:
+    """The table with its embeddings; the photos in ``unseen`` show no fluke."""
     names = list(VECTORS)
     vectors = np.array([VECTORS[name] for name in names], dtype=np.float32)
     hashes = tuple(f"{name:0<64}" for name in names)
-    return EmbeddedTable(
-        TABLE, Embeddings(vectors, hashes, model_id), {name: row for row, name in enumerate(names)}
+    looks = tuple(
+        seen(QUALITY.get(name, 0.0), probability=0.25 if name in unseen else 1.0) for name in names
     )
+    rows = {name: row for row, name in enumerate(names)}
+    return EmbeddedTable(TABLE, Embeddings(vectors, hashes, model_id), rows, looks)
 
 
 def test_the_truth_is_new_where_the_gallery_lacks_the_whale() -> None:
@@ -87,8 +95,54 @@ def test_scores_by_hand() -> None:
 
 def test_a_row_for_each_query() -> None:
     first = evaluate_split(MODEL, SPLIT, embedded(), CALIBRATION).queries[0]
-    assert list(first) == ["photo", "truth", "place", "new", *(f"answer_{n}" for n in range(1, 5))]
+    assert list(first) == [
+        "photo", "truth", "place", "new", "probability", "quality",
+        *(f"answer_{n}" for n in range(1, 5)),
+    ]  # fmt: skip
     assert (first["photo"], first["truth"], first["answer_1"]) == ("qa", "A", "A")
+    assert first["quality"] == 0.25
+    assert 0.5 < first["probability"] <= 1 - first["new"]
+
+
+def test_a_query_without_a_fluke_is_answered_as_a_new_whale() -> None:
+    """Whatever it is like: new, then the whales in their order."""
+    whole = evaluate_split(MODEL, SPLIT, embedded(), CALIBRATION)
+    report = evaluate_split(MODEL, SPLIT, embedded(unseen=("qb", "qd")), CALIBRATION)
+    for row in (report.queries[1], report.queries[3]):
+        assert row["new"] == 1.0
+        assert [row[f"answer_{n}"] for n in range(1, 5)] == [NEW_WHALE, "A", "B", "C"]
+    assert [row["place"] for row in report.queries] == [1, 3, 3, 1]
+    assert [report.queries[row] for row in (0, 2)] == [whole.queries[row] for row in (0, 2)]
+    value = report.metrics["map5"].value
+    assert value == pytest.approx((1 + 1 / 3 + 1 / 3 + 1) / 4)
+
+
+def test_a_gallery_photo_without_a_fluke_still_counts() -> None:
+    whole = evaluate_split(MODEL, SPLIT, embedded(), CALIBRATION)
+    report = evaluate_split(MODEL, SPLIT, embedded(unseen=GALLERY), CALIBRATION)
+    assert report == whole
+
+
+def test_bands_of_quality_by_hand() -> None:
+    """Of four queries the worst third has two: places 1 and 2, 3, and 1 of a new whale."""
+    bands = evaluate_split(MODEL, SPLIT, embedded(), CALIBRATION).bands
+    assert [band["quality"] for band in bands] == [[0.25, 0.375], [0.5, 0.5], [0.625, 0.625]]
+    assert [(band["queries_known"], band["queries_new"]) for band in bands] == [
+        (2, 0), (1, 0), (0, 1),
+    ]  # fmt: skip
+    assert [band["map5"] for band in bands] == pytest.approx([3 / 4, 1 / 3, 1.0])
+    assert [band["top1_known"] for band in bands] == [0.5, 0.0, None]
+
+
+def test_fewer_queries_have_fewer_bands_and_no_model_has_none() -> None:
+    one = evaluate_split(MODEL, replace(SPLIT, queries=("qb",)), embedded(), CALIBRATION)
+    assert [band["quality"] for band in one.bands] == [[0.375, 0.375]]
+    assert all(not r.bands for r in evaluate_without_learning(SPLIT, TABLE, twins_of_none()))
+
+
+def twins_of_none() -> dict[str, int]:
+    """Each photo in a group of its own."""
+    return {name: number for number, name in enumerate(VECTORS)}
 
 
 def test_the_summary_is_json_even_where_a_measure_has_no_value() -> None:
@@ -132,7 +186,8 @@ def only(names: tuple[str, ...]) -> EmbeddedTable:
     some = Embeddings(
         whole.embeddings.vectors[rows], tuple(whole.embeddings.hashes[r] for r in rows), MODEL.id
     )
-    return EmbeddedTable(TABLE, some, {name: row for row, name in enumerate(names)})
+    rows_of = {name: row for row, name in enumerate(names)}
+    return EmbeddedTable(TABLE, some, rows_of, tuple(whole.looks[row] for row in rows))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +213,7 @@ def test_an_embedding_model_does_need_it() -> None:
 
 def test_answers_that_need_no_learning() -> None:
     """Twins: qa of a2; qd of n1."""
-    twins = {name: number for number, name in enumerate(VECTORS)} | {"qa": 1, "qd": 4}
+    twins = twins_of_none() | {"qa": 1, "qd": 4}
     reports = {r.system: r for r in evaluate_without_learning(SPLIT, TABLE, twins)}
     places = {name: [row["place"] for row in r.queries] for name, r in reports.items()}
     assert places == {

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.photos import decode_grey, decode_rgb, read_photo
+from flukeprint.photos import decode_grey, decode_rgb, read_photo, upright_size
 from flukeprint.records import Failure, Table
 from flukeprint.tables import read_table
 from tests.tiny import picture
@@ -94,11 +94,14 @@ def test_no_mutated_jpeg_raises_or_stalls(tmp_path: Path, part: int) -> None:
             photo = read_photo(path)
             if isinstance(photo, Failure):
                 continue
-            for pixels in (decode_grey(photo), decode_rgb(photo), decode_grey(photo, least_px=16)):
+            whole = decode_grey(photo)
+            for pixels in (whole, decode_rgb(photo), decode_grey(photo, least_px=16)):
                 if isinstance(pixels, Failure):
                     assert pixels.reason and "\n" not in pixels.reason
                 else:
                     assert pixels.dtype == np.uint8 and pixels.size
+                    size = upright_size(photo, pixels)
+                    assert isinstance(whole, Failure) or size == whole.shape[::-1]
                     decoded += 1
         assert time.thread_time() - begun < MOST_S, f"photo {number} of part {part}"
     assert decoded  # else nothing was tested

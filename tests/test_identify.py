@@ -11,16 +11,16 @@ import pytest
 from PIL import Image
 
 from flukeprint.cache import Cache
-from flukeprint.crops import WHOLE, crop
+from flukeprint.crops import crop
 from flukeprint.drawn import draw_whale, photograph
 from flukeprint.embed import embed_photos
 from flukeprint.errors import FlukeprintError
 from flukeprint.identify import identify
 from flukeprint.model import Model, save_model
 from flukeprint.network import Network
-from flukeprint.records import NEW_WHALE, LabelledPhoto, Table
+from flukeprint.records import NEW_WHALE, WHOLE, Fluke, LabelledPhoto, Table
 from flukeprint.tables import read_table
-from tests.tiny import TINY, localiser_onnx, picture, softmax_onnx
+from tests.tiny import TINY, dark, localiser_onnx, make_picky_model, picture, softmax_onnx
 
 
 @pytest.fixture
@@ -87,6 +87,93 @@ def test_a_bad_photo_is_a_failure_on_that_photo(
     assert answers[1].candidates == ()
     assert answers[1].new is None
     assert answers[2].candidates[0].individual == "w_c"
+
+
+@pytest.fixture
+def picky(tmp_path: Path) -> Network:
+    """The tiny model, to which a black photo shows no fluke."""
+    return Network(make_picky_model(tmp_path / "picky.fluke"))
+
+
+@pytest.fixture
+def sea(tmp_path: Path, write_picture: Callable[..., Path]) -> Path:
+    """A photo without a fluke."""
+    return write_picture(tmp_path / "sea.png", dark())
+
+
+def test_a_photo_without_a_fluke_is_an_answer_and_not_compared(
+    kaggle: Path, picky: Network, shoot: Callable[[int], Path], sea: Path
+) -> None:
+    missing = sea.with_name("missing.png")
+    asked = [sea, shoot(4), missing, sea, shoot(7)]
+    answers, failures = identify(asked, read_table(kaggle), picky)
+    assert [answer.no_fluke for answer in answers] == [True, False, False, True, False]
+    assert failures == ()
+    for answer in (answers[0], answers[3]):
+        assert (answer.candidates, answer.new, answer.failure) == ((), None, None)
+        assert answer.look is not None
+        assert answer.look.fluke.probability < 1e-6
+    alone, _ = identify([asked[1], asked[4]], read_table(kaggle), picky)
+    assert [answers[1].candidates[0].individual, answers[4].candidates[0].individual] == [
+        "w_b", "w_c",
+    ]  # fmt: skip
+    for answer, other in zip((answers[1], answers[4]), alone, strict=True):
+        assert answer.candidates[0].probability == pytest.approx(other.candidates[0].probability)
+        assert answer.look == other.look
+
+
+def test_only_photos_without_a_fluke_are_still_answers(
+    kaggle: Path, picky: Network, sea: Path
+) -> None:
+    (answer,), _ = identify([sea], read_table(kaggle), picky)
+    assert answer.no_fluke
+
+
+def test_the_cache_remembers_that_there_was_no_fluke(
+    kaggle: Path, picky: Network, sea: Path, shoot: Callable[[int], Path], tmp_path: Path
+) -> None:
+    told = [
+        identify(
+            [sea, shoot(4)], read_table(kaggle), picky, cache=Cache(tmp_path / "c", picky.model.id)
+        )
+        for _ in range(2)
+    ]
+    assert told[0] == told[1]
+    assert told[1][0][0].no_fluke
+
+
+def test_a_gallery_photo_without_a_fluke_is_kept(
+    kaggle: Path, picky: Network, shoot: Callable[[int], Path], write_picture: Callable[..., Path]
+) -> None:
+    """Whoever labelled it saw one."""
+    write_picture(kaggle / "train" / "4.jpg", dark())
+    (answer,), failures = identify([shoot(1)], read_table(kaggle), picky)
+    assert failures == ()
+    assert "w_b" in {candidate.individual for candidate in answer.candidates}
+
+
+def test_a_softmax_model_is_not_asked_about_a_photo_without_a_fluke(
+    kaggle: Path, tmp_path: Path, shoot: Callable[[int], Path], sea: Path
+) -> None:
+    crops = np.stack([crop(picture(seed), Fluke(WHOLE), 32, 64) for seed in (4, 1)])
+    manifest = replace(TINY, kind="softmax", classes=("w_b", "w_a"), embedding_size=2)
+    localiser = localiser_onnx(0, 0, 1, 1, shown=-50.0, light=1.0)
+    model = save_model(manifest, softmax_onnx(crops), localiser, tmp_path / "s.fluke")
+    (unseen, known), _ = identify([sea, shoot(1)], read_table(kaggle), Network(model))
+    assert (unseen.no_fluke, unseen.candidates, unseen.new) == (True, (), None)
+    assert known.candidates[0].individual == "w_a"
+
+
+def test_every_answer_has_what_was_seen(
+    kaggle: Path, network: Network, shoot: Callable[[int], Path]
+) -> None:
+    answers, _ = identify([shoot(4), Path("missing.jpg")], read_table(kaggle), network)
+    look = answers[0].look
+    assert look is not None
+    assert look.fluke.box == WHOLE
+    assert (look.quality.width_px, look.quality.height_px) == (96.0, 64.0)
+    assert answers[1].look is None
+    assert not answers[1].no_fluke
 
 
 def test_only_bad_photos_is_still_an_answer(kaggle: Path, network: Network, tmp_path: Path) -> None:
@@ -172,7 +259,7 @@ def test_a_softmax_model_answers_through_the_same_function(
     kaggle: Path, tiny_model: Model, shoot: Callable[[int], Path]
 ) -> None:
     seeds = {"w_b": 4, NEW_WHALE: 5, "w_a": 1, "w_unseen": 8}
-    crops = np.stack([crop(picture(seed), WHOLE, 32, 64) for seed in seeds.values()])
+    crops = np.stack([crop(picture(seed), Fluke(WHOLE), 32, 64) for seed in seeds.values()])
     manifest = replace(
         tiny_model.manifest, kind="softmax", classes=tuple(seeds), embedding_size=len(seeds)
     )
@@ -193,7 +280,7 @@ def test_a_colour_softmax_model_names_drawn_whales(
     """From files on disk: each whale is taught by one photo and asked about by its JPEG."""
     names = ("d_a", "d_b", "d_c")
     taught = [photograph(draw_whale(seed), 0).pixels for seed in range(3)]
-    rows = np.stack([np.moveaxis(crop(pixels, WHOLE, 32, 64), -1, 0) for pixels in taught])
+    rows = np.stack([np.moveaxis(crop(pixels, Fluke(WHOLE), 32, 64), -1, 0) for pixels in taught])
     manifest = replace(TINY, kind="softmax", classes=names, embedding_size=3, channels=3)
     model = save_model(
         manifest, softmax_onnx(rows), localiser_onnx(0, 0, 1, 1), tmp_path / "c.fluke"

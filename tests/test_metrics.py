@@ -156,3 +156,29 @@ def test_the_most_confused_pairs_come_first_ties_by_name() -> None:
     assert metrics.most_confused(truth, answer) == [("a", "b", 2), ("b", "a", 1), ("c", "a", 1),
                                                     ("c", "b", 1)]  # fmt: skip
     assert metrics.most_confused(truth, answer, 1) == [("a", "b", 2)]
+
+
+def test_reliability_bins_hold_as_many_answers_each() -> None:
+    said = np.array([0.9, 0.1, 0.8, 0.2])
+    right = np.array([1.0, 0.0, 0.0, 1.0])
+    low, high = metrics.reliability(said, right, bins=2)
+    assert [low.said, high.said] == pytest.approx([0.15, 0.85])
+    assert [low.right, high.right] == [0.5, 0.5]
+    assert [low.answers, high.answers] == [2, 2]
+    assert metrics.calibration_error(said, right, bins=2) == pytest.approx(0.35)
+
+
+def test_answers_weigh_as_often_as_they_are_counted() -> None:
+    said, right = np.array([0.2, 0.4, 0.6]), np.array([0.0, 1.0, 1.0])
+    often = np.array([3.0, 1.0, 0.0])
+    (one,) = metrics.reliability(said, right, bins=1, weights=often)
+    assert [one.said, one.right, one.answers] == pytest.approx([0.25, 0.25, 4])
+    assert metrics.calibration_error(said, right, bins=1, weights=often) == pytest.approx(0.0)
+    assert math.isnan(metrics.calibration_error(said, right, weights=np.zeros(3)))
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
+def test_the_calibration_error_is_a_share(answers: list[tuple[float, bool]]) -> None:
+    said = np.array([probability for probability, _ in answers])
+    right = np.array([float(was) for _, was in answers])
+    assert 0.0 <= metrics.calibration_error(said, right) <= 1.0

@@ -12,10 +12,19 @@ from pathlib import Path
 import pytest
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.model import EMBEDDER, FORMAT, LOCALISER, MANIFEST, Model, load_model, save_model
+from flukeprint.model import (
+    EMBEDDER,
+    FORMAT,
+    LOCALISER,
+    MANIFEST,
+    VERSION,
+    Model,
+    load_model,
+    save_model,
+)
 from tests.tiny import TINY, embedder_onnx, localiser_onnx, make_model
 
-BODY = {"format": FORMAT, "version": 1, **asdict(TINY)}
+BODY = {"format": FORMAT, "version": VERSION, **asdict(TINY)}
 
 
 def packed(members: dict[str, bytes], kind: int = zipfile.ZIP_STORED) -> bytes:
@@ -28,7 +37,7 @@ def packed(members: dict[str, bytes], kind: int = zipfile.ZIP_STORED) -> bytes:
 
 def members_of(model: Model) -> dict[str, bytes]:
     assert model.localiser is not None
-    body = {"format": FORMAT, "version": 1, **asdict(model.manifest)}
+    body = {"format": FORMAT, "version": VERSION, **asdict(model.manifest)}
     return {
         LOCALISER: model.localiser,
         EMBEDDER: model.embedder,
@@ -88,7 +97,8 @@ def test_a_flipped_byte_is_refused_or_harmless(
     ("change", "reason"),
     [
         ({"format": "other-model"}, "not a flukeprint model"),
-        ({"version": 2}, "model format 2; this flukeprint reads 1: update"),
+        ({"version": 1}, "model format 1; this flukeprint reads 2: update"),
+        ({"version": 3}, "model format 3; this flukeprint reads 2: update"),
         ({"version": None}, "model format None"),
         ({"kind": "magic"}, "kind 'magic'"),
         ({"height_px": 0}, "sizes"),
@@ -108,6 +118,13 @@ def test_a_flipped_byte_is_refused_or_harmless(
         ({"channels": True}, "channels True"),
         ({"channels": 3.0}, "channels 3.0"),
         ({"channels": [3]}, "channels"),
+        ({"new_share": 0.0}, "new_share 0.0"),
+        ({"new_share": 1.0}, "new_share 1.0"),
+        ({"new_share": "0.5"}, "new_share '0.5'"),
+        ({"new_share": float("nan")}, "new_share nan"),
+        ({"true_probabilities": [0.5, 1.5]}, "true_probabilities"),
+        ({"true_probabilities": [float("nan")]}, "true_probabilities"),
+        ({"true_probabilities": ["much"]}, r"model\.json is not valid"),
     ],
 )
 def test_a_manifest_that_cannot_be_is_refused(

@@ -8,48 +8,31 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from PIL import Image
 
-from flukeprint.crops import WHOLE, crop
+from flukeprint.crops import crop
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Model
-from flukeprint.network import LEAST_SIDE, Network, box_of
-from flukeprint.records import Box
-from tests.tiny import embedder_onnx, localiser_onnx, make_model, picture, tinted
+from flukeprint.network import Network
+from flukeprint.records import WHOLE, Box, Fluke
+from tests.tiny import (
+    dark,
+    embedder_onnx,
+    localiser_onnx,
+    make_model,
+    picture,
+    place,
+    places_onnx,
+    softmax_onnx,
+    tinted,
+)
 
 
 @pytest.fixture
 def colour_model(tmp_path: Path) -> Model:
     """The tiny model of three channels: 64 numbers of each."""
     return make_model(tmp_path / "colour.fluke", channels=3, embedding_size=192)
-
-
-@given(st.lists(st.floats(width=32), min_size=4, max_size=4))
-def test_any_four_numbers_give_a_legal_box(corners: list[float]) -> None:
-    box = box_of(np.array(corners, dtype=np.float32))  # Box itself refuses an illegal one
-    assert box.x1 - box.x0 >= LEAST_SIDE * 0.999
-    assert box.y1 - box.y0 >= LEAST_SIDE * 0.999
-
-
-@pytest.mark.parametrize(
-    ("corners", "box"),
-    [
-        ([0.25, 0.5, 0.75, 1.0], Box(0.25, 0.5, 0.75, 1.0)),
-        ([-1.0, 0.0, 2.0, 1.5], WHOLE),
-        ([np.nan] * 4, WHOLE),
-        ([-np.inf, 0.0, np.inf, 1.0], WHOLE),
-        ([1.0, 0.0, 1.0, 1.0], Box(0.98, 0.0, 1.0, 1.0)),
-        ([0.75, 0.0, 0.25, 1.0], Box(0.49, 0.0, 0.51, 1.0)),
-    ],
-)
-def test_boxes_are_kept_inside_the_photo_and_wide_enough(corners: list[float], box: Box) -> None:
-    found = box_of(np.array(corners, dtype=np.float32))
-    assert [found.x0, found.y0, found.x1, found.y1] == pytest.approx(
-        [box.x0, box.y0, box.x1, box.y1]
-    )
 
 
 def test_embeddings_are_unit_vectors_one_a_crop(tiny_model: Model) -> None:
@@ -64,9 +47,55 @@ def test_embeddings_are_unit_vectors_one_a_crop(tiny_model: Model) -> None:
 def test_the_localiser_says_what_is_cut(tiny_model: Model) -> None:
     model = replace(tiny_model, localiser=localiser_onnx(0.5, 0.0, 1.0, 0.5))
     network = Network(model)
-    (box,) = network.locate([network.squash(picture(1))])
-    assert box == Box(0.5, 0.0, 1.0, 0.5)
-    assert (network.cut(picture(1), box) == crop(picture(1), box, 32, 64)).all()
+    (fluke,) = network.locate([network.squash(picture(1))])
+    assert fluke == Fluke(Box(0.5, 0.0, 1.0, 0.5), fluke.probability)
+    assert fluke.probability == pytest.approx(1.0, abs=1e-4)
+    assert (network.cut(picture(1), fluke) == crop(picture(1), fluke, 32, 64)).all()
+
+
+def test_every_number_of_a_place_reaches_the_cut(tiny_model: Model) -> None:
+    localiser = places_onnx(
+        place(0.125, 0.25, 0.625, 0.75, slope=0.25, upside_down=10.0, shown=0.0),
+        place(0.75, 0.0, 1.0, 0.25),
+    )
+    network = Network(replace(tiny_model, localiser=localiser))
+    turned = Fluke(Box(0.125, 0.25, 0.625, 0.75), 0.5, 0.25, upside_down=True, others=1)
+    photos = [picture(seed) for seed in (1, 2)]
+    assert network.locate([network.squash(photo) for photo in photos]) == [turned] * 2
+    upright = replace(turned, upside_down=False)
+    for photo in photos:
+        cut = network.cut(photo, turned)
+        assert (cut == crop(photo, turned, 32, 64)).all()
+        assert (cut[::-1, ::-1] == network.cut(photo, upright)).all()
+
+
+def test_each_photo_of_a_batch_is_judged_by_itself(tiny_model: Model) -> None:
+    localiser = localiser_onnx(0.0, 0.0, 1.0, 1.0, shown=-50.0, light=1.0)
+    network = Network(replace(tiny_model, localiser=localiser))
+    photos = [picture(1), dark(), picture(2)]
+    found = network.locate([network.squash(photo) for photo in photos])
+    assert [fluke.seen for fluke in found] == [True, False, True]
+
+
+def flat_localiser(numbers: int) -> bytes:
+    """The localiser of model format 1: (N, 1, 16, 16) to (N, numbers)."""
+    return softmax_onnx(np.stack([picture(seed, 16, 16) for seed in range(numbers)]))
+
+
+@pytest.mark.parametrize(
+    ("localiser", "shape"),
+    [
+        (flat_localiser(4), r"\(1, 4\)"),
+        (flat_localiser(8), r"\(1, 8\)"),
+        (places_onnx(), r"\(1, 0, 8\)"),
+    ],
+)
+def test_a_localiser_that_answers_otherwise_is_an_error(
+    tiny_model: Model, localiser: bytes, shape: str
+) -> None:
+    network = Network(replace(tiny_model, localiser=localiser))
+    with pytest.raises(FlukeprintError, match=f"localiser gives {shape}, not .* 8 numbers"):
+        network.locate([network.squash(picture(1))])
 
 
 def test_the_localiser_sees_colour_photos_in_grey(tiny_model: Model) -> None:
@@ -82,7 +111,7 @@ def test_the_localiser_sees_colour_photos_in_grey(tiny_model: Model) -> None:
 def test_a_colour_embedder_is_fed_channels_first(colour_model: Model) -> None:
     network = Network(colour_model)
     photo = tinted(1, 0.9, 0.0, 0.3)
-    cut = network.cut(photo, WHOLE)
+    cut = network.cut(photo, Fluke(WHOLE))
     assert cut.shape == (32, 64, 3)
     (vector,) = network.embed([cut])
     cells = cut.reshape(8, 4, 8, 8, 3).mean(axis=(1, 3)).transpose(2, 0, 1).ravel()
@@ -96,13 +125,13 @@ def test_crops_of_other_channels_than_the_models_are_an_error(
     for model, cut in ((tiny_model, tinted(1, 1, 1, 1)), (colour_model, picture(1))):
         network = Network(model)
         with pytest.raises(FlukeprintError, match="the model's embedder does not run"):
-            network.embed([network.cut(cut, WHOLE)])
+            network.embed([network.cut(cut, Fluke(WHOLE))])
 
 
 def test_a_model_without_a_localiser_takes_the_whole_photo(tiny_model: Model) -> None:
     manifest = replace(tiny_model.manifest, localiser_px=0)
     network = Network(replace(tiny_model, manifest=manifest, localiser=None))
-    assert network.locate([network.squash(picture(1))]) == [WHOLE]
+    assert network.locate([network.squash(picture(1))]) == [Fluke(WHOLE)]
 
 
 def test_cuda_where_there_is_none_is_an_error(
@@ -130,7 +159,7 @@ def test_a_network_of_another_size_than_the_manifest_says_is_an_error(tiny_model
     with pytest.raises(FlukeprintError, match="the model's embedder does not run"):
         Network(larger).embed([picture(1, 64, 32)])
     fewer = replace(tiny_model, manifest=replace(tiny_model.manifest, embedding_size=32))
-    with pytest.raises(FlukeprintError, match=r"gives \(1, 64\), not \(1, 32\)"):
+    with pytest.raises(FlukeprintError, match=r"gives \(1, 64\), not 1 answers of 32 numbers"):
         Network(fewer).embed([picture(1, 64, 32)])
 
 

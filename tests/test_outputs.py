@@ -13,15 +13,28 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.outputs import json_line, likeliest, read_csv, share, verdict, write_csv
-from flukeprint.records import NEW_WHALE, Candidate, Identification
+from flukeprint.outputs import (
+    json_line,
+    likeliest,
+    look_line,
+    read_csv,
+    remarks,
+    seen_in,
+    share,
+    verdict,
+    write_csv,
+)
+from flukeprint.records import NEW_WHALE, Box, Candidate, Failure, Identification, Look
 from flukeprint.tables import guard, unguard
+from tests.tiny import UNSEEN, seen
 
 ANSWER = Identification(
     "flukes/a.jpg",
     (Candidate("w_1", 0.5, ("1.jpg", "2.jpg")), Candidate("w_2", 0.25, ("3.jpg",))),
     0.125,
+    look=seen(0.625),
 )
+NO_FLUKE = Identification("c.jpg", look=UNSEEN)
 UNREAD = Identification("b.jpg", failure="the file is empty (0 bytes)")
 
 # Names as people type them, as disks hold them, and as someone would who means harm.
@@ -37,6 +50,7 @@ ANSWERS = st.builds(
     candidates=st.lists(st.builds(Candidate, TEXT, SHARE), max_size=3).map(tuple),
     new=st.none() | SHARE,
     failure=st.none() | TEXT.filter(bool),
+    look=st.none() | st.builds(seen, SHARE, probability=SHARE),
 )
 
 
@@ -68,16 +82,85 @@ def test_the_verdict_is_undecided_where_new_is_likeliest_but_not_by_half() -> No
     assert verdict(ANSWER) == "known"
     assert verdict(Identification("a.jpg", (Candidate("w_1", 0.3),), 0.4)) == "undecided"
     assert verdict(Identification("a.jpg", (Candidate("w_1", 0.3),), 0.5)) == "new"
+    assert verdict(NO_FLUKE) == "no fluke"
+    assert likeliest(NO_FLUKE) == (NEW_WHALE, 0.0)
 
 
 def test_a_json_line_is_one_line_with_the_likeliest_few() -> None:
     assert json_line(ANSWER, 1) == (
-        '{"photo": "flukes/a.jpg", "candidates": [{"individual": "w_1", "probability": 0.5, '
+        '{"photo": "flukes/a.jpg", "box": [100.0, 40.0, 300.0, 120.0], "fluke": 1.0, '
+        '"quality": 0.625, "upside_down": false, "tilt_deg": 0.0, "other_flukes": 0, '
+        '"candidates": [{"individual": "w_1", "probability": 0.5, '
         '"photos": ["1.jpg", "2.jpg"]}], "new": 0.125, "error": null}'
     )
-    assert json_line(UNREAD, 5) == (
-        '{"photo": "b.jpg", "candidates": [], "new": null, "error": "the file is empty (0 bytes)"}'
+    assert json_line(NO_FLUKE, 5) == (
+        '{"photo": "c.jpg", "box": null, "fluke": 0.125, "quality": 0.25, "upside_down": false, '
+        '"tilt_deg": 0.0, "other_flukes": 0, "candidates": [], "new": null, "error": null}'
     )
+    assert json_line(UNREAD, 5) == (
+        '{"photo": "b.jpg", "box": null, "fluke": null, "quality": null, "upside_down": null, '
+        '"tilt_deg": null, "other_flukes": null, "candidates": [], "new": null, '
+        '"error": "the file is empty (0 bytes)"}'
+    )
+
+
+def tilted(degrees: float, look: Look) -> Look:
+    return replace(look, quality=replace(look.quality, tilt_deg=degrees))
+
+
+def test_what_was_seen_is_told_in_pixels_and_degrees() -> None:
+    """The photo is 400 x 160: its fluke is 200 x 80 and half as wide and high."""
+    moved = tilted(-12.3456, seen(box=Box(0.5, 0.125, 1.0, 0.625), upside_down=True, others=2))
+    assert seen_in(moved) == {
+        "box": [200.0, 20.0, 400.0, 100.0],
+        "fluke": 1.0,
+        "quality": 0.5,
+        "upside_down": True,
+        "tilt_deg": -12.35,
+        "other_flukes": 2,
+    }
+
+
+@given(SHARE)
+def test_there_is_a_box_exactly_where_a_fluke_is_seen(probability: float) -> None:
+    look = seen(probability=probability)
+    assert (seen_in(look)["box"] is not None) is look.fluke.seen
+    assert seen_in(look)["fluke"] == pytest.approx(probability, abs=1e-6)
+
+
+def test_a_line_on_a_look_names_the_crop_or_the_error() -> None:
+    assert look_line("a.jpg", seen(), Path("out/a.png")) == (
+        '{"photo": "a.jpg", "box": [100.0, 40.0, 300.0, 120.0], "fluke": 1.0, "quality": 0.5, '
+        '"upside_down": false, "tilt_deg": 0.0, "other_flukes": 0, "crop": "out/a.png", '
+        '"error": null}'
+    )
+    told = json.loads(look_line("a.jpg", UNSEEN, None))
+    assert (told["box"], told["fluke"], told["crop"], told["error"]) == (None, 0.125, None, None)
+    told = json.loads(look_line("a.jpg", Failure(Path("a.jpg"), "empty"), None))
+    assert told.pop("photo") == "a.jpg"
+    assert told.pop("error") == "empty"
+    assert set(told.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("look", "told"),
+    [
+        (seen(), []),
+        (UNSEEN, ["no fluke seen"]),
+        (seen(others=1), ["the largest of 2 flukes is used"]),
+        (seen(upside_down=True), ["upside down, turned"]),
+        (tilted(9.9, seen()), []),
+        (tilted(-10.0, seen()), ["tilted by 10 degrees, levelled"]),
+        (seen(0.34), ["poor photo"]),
+    ],
+)
+def test_what_a_person_should_know_of_a_photo(look: Look, told: list[str]) -> None:
+    assert remarks(look) == told
+
+
+def test_a_small_fluke_is_remarked_upon() -> None:
+    small = replace(seen(), quality=replace(seen().quality, height_px=47.6))
+    assert remarks(small) == ["small: 200 x 48 pixels"]
 
 
 @given(TEXT, TEXT)
@@ -93,12 +176,15 @@ def test_json_gives_any_name_back_from_one_ascii_line(photo: str, whale: str) ->
 
 def test_a_csv_has_the_named_columns_and_guards_formulas(tmp_path: Path) -> None:
     harmful = Identification("=cmd|' /C calc'!A0", (Candidate("-w;=1", 0.5),), 0.5)
-    write_csv([ANSWER, UNREAD, harmful], 2, tmp_path / "out.csv")
+    asked = replace(ANSWER, to_review=3)
+    write_csv([asked, UNREAD, harmful, NO_FLUKE], 2, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines() == [
-        '"photo","new","answer_1","probability_1","answer_2","probability_2","error"',
-        '"flukes/a.jpg",0.125,"w_1",0.5,"w_2",0.25,""',
-        '"b.jpg","","","","","","the file is empty (0 bytes)"',
-        '"\'=cmd|\' /C calc\'!A0",0.5,"\'-w;=1",0.5,"","",""',
+        '"photo","fluke","quality","new","to_review",'
+        '"answer_1","probability_1","answer_2","probability_2","error"',
+        '"flukes/a.jpg",1.0,0.625,0.125,3,"w_1",0.5,"w_2",0.25,""',
+        '"b.jpg","","","","","","","","","the file is empty (0 bytes)"',
+        '"\'=cmd|\' /C calc\'!A0","","",0.5,"","\'-w;=1",0.5,"","",""',
+        '"c.jpg",0.125,0.25,"","","","","","",""',
     ]
 
 
@@ -116,7 +202,8 @@ def test_a_csv_keeps_the_likeliest_few(tmp_path: Path) -> None:
 def test_any_answers_come_back_from_a_csv(answers: list[Identification]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_csv(answers, 3, Path(folder) / "out.csv")
-        assert read_csv(Path(folder) / "out.csv") == answers
+        unlooked = [replace(answer, look=None) for answer in answers]
+        assert read_csv(Path(folder) / "out.csv") == unlooked
 
 
 @pytest.mark.parametrize(
@@ -146,10 +233,14 @@ def test_unguard_undoes_guard(cell: str) -> None:
     [
         (b"", "first line"),
         (b"Image,Id\n", "first line"),
-        (b"photo,new,answer_1,error\n", "first line"),
-        (b"photo,new,error\na.jpg,0.5\n", "row 1 has 2 cells, expected 3"),
-        (b"photo,new,error\na.jpg,much,\n", "could not convert"),
-        (b'photo,new,error\n"a.jpg,0.5,\n', "unexpected end of data"),
+        (b"photo,new,answer_1,probability_1,error\n", "first line"),  # before flukes were told
+        (b"photo,fluke,quality,new,to_review,answer_1,error\n", "first line"),
+        (
+            b"photo,fluke,quality,new,to_review,error\na.jpg,1,1,1\n",
+            "row 1 has 4 cells, expected 6",
+        ),
+        (b"photo,fluke,quality,new,to_review,error\na.jpg,1,1,much,,\n", "could not convert"),
+        (b'photo,fluke,quality,new,to_review,error\n"a.jpg,1,1,0.5,\n', "unexpected end of data"),
     ],
 )
 def test_another_csv_is_refused_by_name(tmp_path: Path, content: bytes, word: str) -> None:
@@ -166,5 +257,6 @@ def test_a_missing_csv_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_csv_saved_again_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     path = tmp_path / "saved.csv"
-    path.write_bytes(b"\xef\xbb\xbfphoto,new,answer_1,probability_1,error\r\na.jpg,0.5,w,0.5,\r\n")
+    head = b"photo,fluke,quality,new,to_review,answer_1,probability_1,error"
+    path.write_bytes(b"\xef\xbb\xbf" + head + b"\r\na.jpg,1,0.25,0.5,3,w,0.5,\r\n")
     assert read_csv(path) == [Identification("a.jpg", (Candidate("w", 0.5),), 0.5)]

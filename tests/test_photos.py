@@ -28,6 +28,7 @@ from flukeprint.photos import (
     decode_rgb,
     find_photos,
     read_photo,
+    upright_size,
 )
 from flukeprint.records import Failure
 from tests.tiny import Pixels, in_memory, picture, tinted
@@ -195,6 +196,49 @@ def test_every_orientation_is_set_upright(orientation: int) -> None:
     assert (colour(photo) == pixels[:, :, None]).all()
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_is_told_as_the_photo_stands(orientation: int, kind: str) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    photo = encoded(Image.fromarray(laid(picture(3, 48, 32), orientation)), kind, exif=exif)
+    assert upright_size(photo, grey(photo)) == (48, 32)
+    assert grey(photo).shape == (32, 48)
+
+
+@pytest.mark.parametrize("value", [0, 9, 65_535])
+def test_the_size_under_an_orientation_that_does_not_exist_is_the_files(value: int) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = value
+    for kind in ("PNG", "JPEG"):
+        photo = encoded(Image.fromarray(picture(3)), kind, exif=exif)
+        assert upright_size(photo, grey(photo)) == (96, 64)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "MPO"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_size_is_the_whole_photos_however_small_it_is_decoded(
+    kind: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    image = Image.fromarray(laid(picture(1, 1_600, 800), orientation))
+    options = {"save_all": True, "append_images": [image]} if kind == "MPO" else {}
+    photo = encoded(image, kind, exif=exif, **options)
+    small = decode_grey(photo, least_px=90)
+    assert not isinstance(small, Failure)
+    assert small.shape == (100, 200)
+    assert upright_size(photo, small) == (1_600, 800)
+
+
+def test_nothing_is_decoded_for_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow decodes a whole PNG to look for EXIF behind its pixels."""
+    photo = encoded(Image.fromarray(picture(1)), "PNG")
+    pixels = grey(photo)
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda image: pytest.fail("loaded"))
+    assert upright_size(photo, pixels) == (96, 64)
+
+
 @pytest.mark.parametrize("value", [0, 9, 65_535])
 def test_an_orientation_that_does_not_exist_is_upright(value: int) -> None:
     exif = Image.Exif()
@@ -207,6 +251,7 @@ def test_an_orientation_that_does_not_exist_is_upright(value: int) -> None:
 def test_broken_exif_does_not_cost_the_photo(junk: bytes) -> None:
     photo = encoded(Image.fromarray(picture(1)), "JPEG", exif=b"Exif\0\0" + junk)
     assert grey(photo).shape == (64, 96)
+    assert upright_size(photo, grey(photo)) == (96, 64)
 
 
 def test_a_big_jpeg_may_be_decoded_smaller() -> None:

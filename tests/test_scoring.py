@@ -53,6 +53,12 @@ def test_a_model_is_scored_beside_the_answers_without_learning(
     with (tmp_path / "out" / "queries-open-set.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == reports[0].queries_known + reports[0].queries_new
+    assert all(0 <= float(row["quality"]) <= 1 for row in rows)
+    bands = written["reports"][0]["bands"]
+    assert [sorted(band) for band in bands] == [
+        ["map5", "quality", "queries_known", "queries_new", "top1_known"]
+    ] * 3
+    assert sum(band["queries_known"] + band["queries_new"] for band in bands) == len(rows)
     first = reports[1].metrics["map5"].value
     assert first >= reports[1].queries_new / len(rows)  # new_whale first is right for each new one
 
@@ -118,6 +124,8 @@ def test_only_the_named_photos_are_embedded(drawn: Path, tiny_model: Model) -> N
     whole = embed_collection(collection, network, Cache(None, tiny_model.id))
     assert list(whole.row_of) == names
     assert some.embeddings.vectors == pytest.approx(whole.embeddings.vectors[[2, 5]], abs=1e-6)
+    assert some.looks == (whole.looks[2], whole.looks[5])
+    assert len(whole.looks) == len(names)
 
 
 def test_a_softmax_model_embeds_its_queries_alone_and_has_no_other_catalogue(

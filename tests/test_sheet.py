@@ -17,8 +17,9 @@ from PIL import Image
 from flukeprint import sheet
 from flukeprint.errors import FlukeprintError
 from flukeprint.progress import Step
-from flukeprint.records import Candidate, Identification, LabelledPhoto, Table
-from flukeprint.sheet import MISSING, thumbnail, write_sheet
+from flukeprint.records import Box, Candidate, Fluke, Identification, LabelledPhoto, Table
+from flukeprint.sheet import CUT_PX, MISSING, thumbnail, write_sheet
+from tests.tiny import UNSEEN, seen
 
 VOID = {"meta", "img", "br"}
 
@@ -93,7 +94,7 @@ def test_failures_come_first_and_each_photo_lies_beside_its_whales(
     asked = save(tmp_path / "asked.png", 440, 220, RED)
     candidates = (Candidate("w_1", 0.625, ("w_1/g.png",)), Candidate("w_2", 0.25, ("w_2/b.png",)))
     answers = [
-        Identification(str(asked), candidates, 0.0625),
+        Identification(str(asked), candidates, 0.0625, look=seen(0.625)),
         Identification("bad.jpg", failure="damaged picture: cut short"),
     ]
     page = page_of(answers, table, tmp_path / "sheet.html")
@@ -104,9 +105,16 @@ def test_failures_come_first_and_each_photo_lies_beside_its_whales(
         str(tmp_path), "bad.jpg", "asked.png", "w_1", "w_1", "g.png", "w_2", "b.png",
     ]  # fmt: skip
     assert page.of("span") == ["new whale", "6 %", "62 %", "25 %"]
-    assert page.widths == ["width:6.2%", "width:62.5%", "width:25.0%"]
+    frame = "left:25.00%;top:25.00%;width:50.00%;height:50.00%"
+    assert page.widths == [frame, "width:6.2%", "width:62.5%", "width:25.0%"]
+    assert page.of("p")[3:5] == ["fluke 100 %", "quality 0.62"]
     pictures = [opened(uri) for uri in page.pictures]
-    assert [picture.size for picture in pictures] == [(220, 110), (60, 40), (60, 40)]
+    assert [picture.size for picture in pictures] == [
+        (220, 110), (CUT_PX, CUT_PX), (60, 40), (60, 40),
+    ]  # fmt: skip
+    # What the model sees of a plain red fluke is mid-grey.
+    assert (pictures[1].mode, np.asarray(pictures[1]).tolist()) == ("L", [[128] * 128] * 128)
+    del pictures[1]
     for picture, colour in zip(pictures, (RED, GREEN, BLUE), strict=True):
         np.testing.assert_allclose(np.asarray(picture)[0, 0], colour, atol=4)
 
@@ -117,7 +125,10 @@ def test_a_new_whale_is_told_and_only_the_asked_for_whales_are_shown(
     asked = save(tmp_path / "asked.png", 30, 20, RED)
     candidates = (Candidate("w_1", 0.2, ("w_1/g.png",)), Candidate("w_2", 0.1, ("w_2/b.png",)))
     page = page_of(
-        [Identification(str(asked), candidates, 0.7)], table, tmp_path / "sheet.html", top=1
+        [Identification(str(asked), candidates, 0.7, look=seen())],
+        table,
+        tmp_path / "sheet.html",
+        top=1,
     )
     assert page.of("h3") == ["Likeliest a new whale"]
     assert page.of("h2") == ["Answers"]
@@ -125,13 +136,53 @@ def test_a_new_whale_is_told_and_only_the_asked_for_whales_are_shown(
         "1 photo: 0 likeliest of a catalogued whale, 1 likeliest of a new one."
     )
     assert page.of("span") == ["new whale", "70 %", "20 %"]
-    assert len(page.pictures) == 2
+    assert len(page.pictures) == 3
+
+
+def test_a_photo_without_a_fluke_is_shown_and_not_compared(tmp_path: Path, table: Table) -> None:
+    asked = save(tmp_path / "sea.png", 30, 20, RED)
+    page = page_of([Identification(str(asked), look=UNSEEN)], table, tmp_path / "sheet.html")
+    assert page.of("h3") == ["No fluke seen: not compared"]
+    assert page.of("p")[0] == (
+        "1 photo: 0 likeliest of a catalogued whale, 0 likeliest of a new one, 1 without a fluke."
+    )
+    assert page.of("p")[-1] == "A fluke is 12 % likely here."
+    assert [opened(uri).size for uri in page.pictures] == [(30, 20)]
+    assert page.widths == []
+    assert page.of("span") == []
+
+
+def test_what_is_odd_of_a_fluke_is_told_below_it(tmp_path: Path, table: Table) -> None:
+    asked = save(tmp_path / "asked.png", 30, 20, RED)
+    look = seen(0.25, others=2, upside_down=True)
+    page = page_of([Identification(str(asked), (), 1.0, look=look)], table, tmp_path / "s.html")
+    assert page.of("p")[3:] == [
+        "fluke 100 %", "quality 0.25", "the largest of 3 flukes is used", "upside down, turned",
+        "poor photo",
+    ]  # fmt: skip
+
+
+def test_the_crop_on_the_page_is_the_fluke_as_it_was_found(tmp_path: Path) -> None:
+    """Black to the left and white to the right of a middle that is all there is in the box."""
+    pixels = np.zeros((40, 80, 3), dtype=np.uint8)
+    pixels[:, 40:] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    box = Box(0.375, 0.25, 0.625, 0.75)
+    for upside_down in (False, True):
+        fluke = Fluke(box, upside_down=upside_down)
+        cut = np.asarray(opened(thumbnail(tmp_path / "a.png", fluke)))
+        assert cut.shape == (CUT_PX, CUT_PX)
+        left, right = float(cut[:, :40].mean()), float(cut[:, -40:].mean())
+        assert abs(left - right) > 80
+        assert (left > right) is upside_down
 
 
 def test_photos_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, table: Table) -> None:
     asked = [save(tmp_path / day / "1.png", 9, 9, RED) for day in ("monday", "tuesday")]
     page = page_of(
-        [Identification(str(path), (), 1.0) for path in asked], table, tmp_path / "sheet.html"
+        [Identification(str(path), (), 1.0, look=seen()) for path in asked],
+        table,
+        tmp_path / "sheet.html",
     )
     captions = page.of("bdi")[1:]
     assert [caption[-12:] for caption in captions] == ["monday/1.png", "uesday/1.png"]
@@ -140,9 +191,9 @@ def test_photos_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, tabl
 def test_a_photo_that_went_away_and_a_whale_without_one_have_a_stand_in(
     tmp_path: Path, table: Table
 ) -> None:
-    answer = Identification(str(tmp_path / "gone.jpg"), (Candidate("w_9", 0.5),), 0.25)
+    answer = Identification(str(tmp_path / "gone.jpg"), (Candidate("w_9", 0.5),), 0.25, look=seen())
     page = page_of([answer], table, tmp_path / "sheet.html")
-    assert page.pictures == [MISSING]
+    assert page.pictures == [MISSING, MISSING]
     assert "no photo in the gallery" in page.of("div")
 
 
@@ -163,13 +214,13 @@ def test_a_hostile_name_is_only_text(tmp_path: Path, name: str) -> None:
     asked = save(tmp_path / "asked.png", 20, 10, RED).rename(tmp_path / f"{name}.png")
     photo = LabelledPhoto(name, asked, name)
     answers = [
-        Identification(str(asked), (Candidate(name, 0.5, (name,)),), 0.25),
+        Identification(str(asked), (Candidate(name, 0.5, (name,)),), 0.25, look=seen()),
         Identification(name, failure=name),
     ]
     page = page_of(answers, Table(Path(name), (photo,)), tmp_path / "sheet.html")
     assert "script" not in page.tags
-    assert page.tags["img"] == 2
-    assert all(opened(uri).size == (20, 10) for uri in page.pictures)
+    sizes = [opened(uri).size for uri in page.pictures]
+    assert sizes == [(20, 10), (CUT_PX, CUT_PX), (20, 10)]
     shown = re.sub("[\ud800-\udfff\x1b\u202e]", "\N{REPLACEMENT CHARACTER}", name)
     assert " ".join(shown.split()) in page.of("b") + page.of("bdi")
 
@@ -185,13 +236,13 @@ def test_the_page_needs_no_network_and_runs_nothing(tmp_path: Path, table: Table
 def test_each_distinct_photo_is_decoded_once_and_counted_as_shown(
     tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoded: list[str] = []
+    decoded: list[tuple[str, bool]] = []
     told: list[tuple[str, int]] = []
     done: list[int] = []
 
-    def counting(path: Path) -> str:
-        decoded.append(path.name)
-        return thumbnail(path)
+    def counting(path: Path, fluke: Fluke | None) -> str:
+        decoded.append((path.name, fluke is not None))
+        return thumbnail(path, fluke)
 
     def progress(stage: str, size: int) -> Step:
         told.append((stage, size))
@@ -201,11 +252,12 @@ def test_each_distinct_photo_is_decoded_once_and_counted_as_shown(
     monkeypatch.setattr(sheet, "AHEAD", 2)
     asked = [save(tmp_path / f"{k}.png", 9, 9, RED) for k in range(5)]
     whales = (Candidate("w_1", 0.5, ("w_1/g.png",)), Candidate("w_2", 0.1, ("w_2/b.png",)))
-    answers = [Identification(str(path), whales, 0.25) for path in asked]
-    write_sheet(answers, table, tmp_path / "sheet.html", progress=progress)
-    assert sorted(decoded) == ["0.png", "1.png", "2.png", "3.png", "4.png", "b.png", "g.png"]
-    assert told == [("sheet", 15)]
-    assert done == [1] * 15
+    answers = [Identification(str(path), whales, 0.25, look=seen()) for path in asked]
+    write_sheet([*answers, answers[0]], table, tmp_path / "sheet.html", progress=progress)
+    names = [(f"{k}.png", cut) for k in range(5) for cut in (False, True)]
+    assert sorted(decoded) == [*names, ("b.png", False), ("g.png", False)]
+    assert told == [("sheet", 24)]
+    assert done == [1] * 24
 
 
 @pytest.mark.parametrize(

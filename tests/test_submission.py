@@ -11,7 +11,7 @@ import pytest
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import NEW_WHALE, Candidate, Identification
 from flukeprint.submission import fillers, labels_of, write_submission
-from tests.tiny import table_of
+from tests.tiny import UNSEEN, table_of
 
 FILLER = ["f1", "f2", "f3", "f4", "f5"]
 
@@ -30,6 +30,7 @@ def answer(photo: str, new: float, **whales: float) -> Identification:
         (answer("q", 1.0), [NEW_WHALE, "f1", "f2", "f3", "f4"]),
         (answer("q", 0.1, f2=0.9), ["f2", NEW_WHALE, "f1", "f3", "f4"]),
         (Identification("q", failure="damaged"), [NEW_WHALE, "f1", "f2", "f3", "f4"]),
+        (Identification("q", look=UNSEEN), [NEW_WHALE, "f1", "f2", "f3", "f4"]),
     ],
 )
 def test_new_whale_takes_its_place_by_probability(given: Identification, labels: list[str]) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from flukeprint.decide import Calibration
 from flukeprint.model import Manifest, Model, save_model
 from flukeprint.photos import PhotoFile
-from flukeprint.records import LabelledPhoto, Table
+from flukeprint.records import Box, Fluke, LabelledPhoto, Look, Quality, Table
 
 Pixels = NDArray[np.uint8]
 
@@ -64,19 +64,36 @@ def tinted(seed: int, red: float, green: float, blue: float) -> Pixels:
     return np.stack([(share * grey).round().astype(np.uint8) for share in (red, green, blue)], -1)
 
 
+def dark(width: int = 96, height: int = 64) -> Pixels:
+    """A black photo, which shows nothing."""
+    return np.zeros((height, width), dtype=np.uint8)
+
+
+def seen(quality: float = 0.5, **fluke: object) -> Look:
+    """A fluke of 200 x 80 pixels, in the middle of a photo of 400 x 160; ``fluke`` changes it."""
+    found = replace(Fluke(Box(0.25, 0.25, 0.75, 0.75)), **fluke)  # type: ignore[arg-type]
+    return Look(found, Quality(200.0, 80.0, 0.5, 0.5, 0.0, quality))
+
+
+UNSEEN = seen(0.25, probability=0.125)
+
+
 def in_memory(data: bytes) -> PhotoFile:
     """A photo that was never on disk."""
     return PhotoFile(Path("memory.jpg"), data, "0" * 64)
 
 
 def _serialised(
-    nodes: Sequence[onnx.NodeProto], size: tuple[int, int, int], out: int, **constants: object
+    nodes: Sequence[onnx.NodeProto],
+    size: tuple[int, int, int],
+    out: tuple[int, ...],
+    **constants: object,
 ) -> bytes:
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *size])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", out])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", *out])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     opset = [helper.make_opsetid("", 17)]
@@ -103,20 +120,58 @@ def embedder_onnx(height: int = 32, width: int = 64, channels: int = 1) -> bytes
     ]
     least = np.float32(1e-6)
     size = channels, height, width
-    return _serialised(nodes, size, 64 * channels, axis=np.array([1]), least=least)
+    return _serialised(nodes, size, (64 * channels,), axis=np.array([1]), least=least)
 
 
-def localiser_onnx(*corners: float, side: int = 16) -> bytes:
-    """(N, 1, side, side) to (N, 4): the same corners x0 y0 x1 y1 whatever the photo."""
+def place(
+    *corners: float,
+    logit: float = 10.0,
+    upside_down: float = -10.0,
+    slope: float = 0.0,
+    shown: float = 10.0,
+) -> list[float]:
+    """What a localiser says of one place: a level fluke within the corners x0 y0 x1 y1."""
+    return [logit, *corners, upside_down, slope, shown]
+
+
+def places_onnx(*places: list[float], side: int = 16, light: float = 0.0) -> bytes:
+    """(N, 1, side, side) to (N, P, 8): the same places whatever the photo.
+
+    But ``light`` times the photo's mean grey is added to each place's logit of a fluke shown.
+    """
     nodes = [
         helper.make_node("Flatten", ["x"], ["flat"], axis=1),
-        helper.make_node("MatMul", ["flat", "zeros"], ["nothing"]),
-        helper.make_node("Add", ["nothing", "corners"], ["y"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["lit"]),
+        helper.make_node("Add", ["lit", "places"], ["row"]),
+        helper.make_node("Reshape", ["row", "shape"], ["y"]),
     ]
-    zeros = np.zeros((side * side, 4), dtype=np.float32)
+    weights = np.zeros((side * side, len(places), 8), dtype=np.float32)
+    weights[:, :, 7] = light / side**2
     return _serialised(
-        nodes, (1, side, side), 4, zeros=zeros, corners=np.array([corners], dtype=np.float32)
+        nodes,
+        (1, side, side),
+        (len(places), 8),
+        weights=weights.reshape(side * side, -1),
+        places=np.array(places, dtype=np.float32).reshape(1, -1),
+        shape=np.array([0, len(places), 8]),
     )
+
+
+def localiser_onnx(
+    *corners: float,
+    side: int = 16,
+    light: float = 0.0,
+    logit: float = 10.0,
+    upside_down: float = -10.0,
+    slope: float = 0.0,
+    shown: float = 10.0,
+) -> bytes:
+    """(N, 1, side, side) to (N, 1, 8): one fluke within the corners x0 y0 x1 y1.
+
+    See :func:`places_onnx`.
+    """
+    only = place(*corners, logit=logit, upside_down=upside_down, slope=slope, shown=shown)
+    return places_onnx(only, side=side, light=light)
 
 
 def softmax_onnx(rows: Pixels) -> bytes:
@@ -133,7 +188,7 @@ def softmax_onnx(rows: Pixels) -> bytes:
     ]
     *colours, height, width = rows.shape[1:]
     size = colours[0] if colours else 1, height, width
-    return _serialised(nodes, size, len(rows), weights=flat.T.copy())
+    return _serialised(nodes, size, (len(rows),), weights=flat.T.copy())
 
 
 def make_model(path: Path, **changes: object) -> Model:
@@ -141,3 +196,9 @@ def make_model(path: Path, **changes: object) -> Model:
     manifest = replace(TINY, **changes)  # type: ignore[arg-type]
     embedder = embedder_onnx(channels=manifest.channels)
     return save_model(manifest, embedder, localiser_onnx(0.0, 0.0, 1.0, 1.0), path)
+
+
+def make_picky_model(path: Path) -> Model:
+    """The tiny model, but a photo darker than a mean grey of 50 shows no fluke."""
+    localiser = localiser_onnx(0.0, 0.0, 1.0, 1.0, shown=-50.0, light=1.0)
+    return save_model(TINY, embedder_onnx(), localiser, path)

@@ -18,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flukeprint.files import make_folder, write_bytes, write_text
+from flukeprint.records import Box, Fluke, Look, Quality
 
 MAX_SHARDS = 12
 Stamp = list[int | str]
+Known = tuple[NDArray[np.float32], Look]
+"""What is kept of a photo: its (D,) float32 embedding and what was seen."""
 
 
 def default_folder() -> Path:
@@ -41,8 +44,8 @@ class Cache:
     def __init__(self, folder: Path | None, model_id: str) -> None:
         self._folder = make_folder(folder / model_id[:16]) if folder else None
         self._model_id = model_id
-        self._vectors: dict[str, NDArray[np.float32]] = {}
-        self._fresh: dict[str, NDArray[np.float32]] = {}
+        self._known: dict[str, Known] = {}
+        self._fresh: dict[str, Known] = {}
         self._files: dict[str, list[int | str]] = {}
         self._files_changed = False
         self._shards: set[Path] = set()  # whose contents are known here: only those may be merged
@@ -50,14 +53,14 @@ class Cache:
             self._load(self._folder)
 
     def __contains__(self, sha256: str) -> bool:
-        return sha256 in self._vectors
+        return sha256 in self._known
 
-    def __getitem__(self, sha256: str) -> NDArray[np.float32]:
-        return self._vectors[sha256]
+    def __getitem__(self, sha256: str) -> Known:
+        return self._known[sha256]
 
-    def add(self, sha256: str, vector: NDArray[np.float32]) -> None:
-        """Keep the (D,) float32 embedding of one photo."""
-        self._vectors[sha256] = self._fresh[sha256] = vector
+    def add(self, sha256: str, vector: NDArray[np.float32], look: Look) -> None:
+        """Keep the (D,) float32 embedding of one photo, and what was seen in it."""
+        self._known[sha256] = self._fresh[sha256] = (vector, look)
 
     @property
     def unsaved(self) -> int:
@@ -91,7 +94,7 @@ class Cache:
             if len(self._shards) > MAX_SHARDS:
                 merged = self._shards
                 self._shards = set()
-                whole = self._write_shard(self._folder, self._vectors)
+                whole = self._write_shard(self._folder, self._known)
                 for shard in merged - {whole}:
                     shard.unlink(missing_ok=True)
         if self._files_changed:
@@ -99,13 +102,14 @@ class Cache:
             # A copy: threads that read ahead may add to it meanwhile.
             write_text(self._folder / "files.json", json.dumps(dict(self._files)))
 
-    def _write_shard(self, folder: Path, vectors: dict[str, NDArray[np.float32]]) -> Path:
+    def _write_shard(self, folder: Path, known: dict[str, Known]) -> Path:
         packed = io.BytesIO()
         np.savez(
             packed,
             model_id=np.array(self._model_id),
-            hashes=np.array(list(vectors)),
-            vectors=np.stack(list(vectors.values())),
+            hashes=np.array(list(known)),
+            vectors=np.stack([vector for vector, _ in known.values()]),
+            looks=np.array([_numbers(look) for _, look in known.values()], dtype=np.float64),
         )
         name = hashlib.sha256(packed.getbuffer()).hexdigest()[:16]
         path = folder / f"{name}.npz"
@@ -120,7 +124,9 @@ class Cache:
                     if str(parts["model_id"]) == self._model_id:
                         vectors = parts["vectors"].astype(np.float32, copy=False)
                         hashes = parts["hashes"].tolist()
-                        self._vectors.update(zip(hashes, vectors, strict=True))
+                        looks = [_look(numbers) for numbers in parts["looks"].tolist()]
+                        pairs = zip(vectors, looks, strict=True)
+                        self._known.update(zip(hashes, pairs, strict=True))
                         self._shards.add(shard)
             except Exception:  # damage raises anything; its photos are embedded again
                 continue
@@ -129,6 +135,23 @@ class Cache:
             self._files = {path: known for path, known in files.items() if len(known) == 4}
         except (OSError, ValueError, TypeError, AttributeError):
             self._files = {}
+
+
+def _numbers(look: Look) -> tuple[float, ...]:
+    fluke, box, quality = look.fluke, look.fluke.box, look.quality
+    return (
+        *(box.x0, box.y0, box.x1, box.y1),
+        *(fluke.probability, fluke.slope, float(fluke.upside_down), float(fluke.others)),
+        *(quality.width_px, quality.height_px, quality.sharpness, quality.contrast),
+        *(quality.tilt_deg, quality.value),
+    )
+
+
+def _look(numbers: list[float]) -> Look:
+    """Undo :func:`_numbers`."""
+    x0, y0, x1, y1, probability, slope, upside_down, others, *quality = numbers
+    fluke = Fluke(Box(x0, y0, x1, y1), probability, slope, bool(upside_down), int(others))
+    return Look(fluke, Quality(*quality))
 
 
 def stamp_of(path: Path) -> Stamp | None:

@@ -378,6 +378,55 @@ def evaluate(
 
 @cli.command()
 @click.argument("photos", nargs=-1, required=True, type=PATH)
+@click.option("--out", type=PATH, help="Folder for the crops, one PNG per fluke.")
+@MODEL
+@DEVICE
+@JSON
+def crop(
+    photos: tuple[Path, ...],
+    out: Path | None,
+    model_path: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Find the fluke on PHOTOS (files and folders) and show what the model sees of it.
+
+    A photo without a fluke is said to be so. Exit code 1 means that some photos could not be read.
+    """
+    from flukeprint import outputs
+    from flukeprint.console import look_row
+    from flukeprint.console_progress import progress_bar
+    from flukeprint.look import look_at, write_crop
+    from flukeprint.model import load_model
+    from flukeprint.network import Network
+    from flukeprint.photos import find_photos, left_out
+    from flukeprint.records import Failure
+
+    found = find_photos(photos)
+    for line in left_out(photos):
+        click.echo(f"warning: {line}", err=True)
+    network = Network(load_model(model_path), device=device)
+    # Also what a link leads to is a photo that no crop may replace.
+    places = [Path(place) for path in found for place in (path, os.path.realpath(path))]
+    taken = {place.name.lower() for place in places if out and _is_in(place, out)}
+    failed = False
+    with progress_bar() as progress:
+        step = progress("looking", len(found))
+        for path, seen, cut in look_at(found, network):
+            failed |= isinstance(seen, Failure)
+            written = None
+            if out and cut is not None and not isinstance(seen, Failure) and seen.fluke.seen:
+                written = write_crop(cut, path, out, taken)
+            if as_json:
+                click.echo(outputs.look_line(str(path), seen, written))
+            else:
+                look_row(str(path), seen)
+            step(1)
+    sys.exit(1 if failed else 0)
+
+
+@cli.command()
+@click.argument("photos", nargs=-1, required=True, type=PATH)
 @click.option(
     "--gallery",
     type=PATH,
@@ -395,6 +444,16 @@ def evaluate(
 @CACHE
 @DEVICE
 @JSON
+@click.option(
+    "--miss-rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Say how many whales to look at to miss this share of true matches.",
+)
+@click.option(
+    "--new-share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of new whales to expect; else the competition's, 0.328.",
+)
 @click.option("--csv", "csv_path", type=PATH, help="Write a CSV file.")
 @click.option("--kaggle", type=PATH, help="Write a competition file, Image,Id.")
 @click.option("--sheet", type=PATH, help="Write an HTML page to look at.")
@@ -406,6 +465,8 @@ def identify(
     cache: Path | None,
     device: str,
     as_json: bool,
+    miss_rate: float | None,
+    new_share: float | None,
     csv_path: Path | None,
     kaggle: Path | None,
     sheet: Path | None,
@@ -445,6 +506,8 @@ def identify(
             Network(model, device=device),
             cache=Cache(_cache_folder(cache), model.id),
             top=max(top, 5),
+            new_share=new_share,
+            miss_rate=miss_rate,
             progress=progress,
         )
         if sheet:
@@ -535,6 +598,10 @@ def _cache_folder(named: Path | None) -> Path:
     from flukeprint.cache import default_folder
 
     return named or default_folder()
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return os.path.realpath(path.parent) == os.path.realpath(folder)
 
 
 def _tell_failures(failures: tuple[Any, ...]) -> None:

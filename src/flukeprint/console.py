@@ -19,9 +19,9 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from flukeprint.outputs import likeliest, share, verdict
+from flukeprint.outputs import likeliest, remarks, share, verdict
 from flukeprint.pages import one_line, plural
-from flukeprint.records import NEW_WHALE, Identification, Interval
+from flukeprint.records import NEW_WHALE, Failure, Identification, Interval, Look
 
 if TYPE_CHECKING:
     from flukeprint.demo import DemoResult
@@ -36,8 +36,10 @@ METRICS = {
     "top1_known": "top-1",
     "top5_known": "top-5",
     "auroc_known": "AUROC",
+    "calibration_error": "ECE",
     "f1_macro": "macro F1",
 }
+NOT_NARROW = "calibration_error"  # left out of a window of 80 columns, which holds five
 
 Cells = list[str]
 
@@ -46,15 +48,19 @@ def answers_table(answers: Sequence[Identification], top: int) -> None:
     """Print a row per photo with its likeliest ``top`` whales, then failures, then a summary."""
     console = _stdout()
     read = [answer for answer in answers if answer.failure is None]
-    if read:
-        _print_rows(console, read, top)
+    matched = [answer for answer in read if not answer.no_fluke]
+    if matched:
+        _print_rows(console, matched, top)
+    for answer in read:
+        if answer.no_fluke:
+            _put(console, Text(f"{_photo(console, answer.photo)}: no fluke seen", style="yellow"))
     for answer in answers:
         if answer.failure is not None:
             told = f"{_photo(console, answer.photo)}: {one_line(answer.failure, 200)}"
             _put(console, Text(told, style="red"))
     verdicts = Counter(verdict(answer) for answer in read)
     counts = [(verdicts["known"], "likely known"), (verdicts["new"], "likely new")]
-    counts += [(verdicts["undecided"], "undecided")] if verdicts["undecided"] else []
+    counts += [(verdicts[what], what) for what in ("undecided", "no fluke") if verdicts[what]]
     counts += [(len(answers) - len(read), "could not be read")] if len(read) < len(answers) else []
     told = ", ".join(f"{count:,} {what}" for count, what in counts)
     _put(console, Text(f"{plural(len(answers), 'photo')}: {told}", style="bold"))
@@ -66,6 +72,10 @@ def _print_rows(console: Console, answers: Sequence[Identification], top: int) -
     shares = _column(["new", *(share(answer.new or 0.0) for answer in answers)], right=True)
     named = [[c.individual for c in answer.candidates[:top]] for answer in answers]
     columns = _whale_columns(answers, named, NAME_CELLS if console.is_terminal else WHOLE)
+    if any(answer.to_review is not None for answer in answers):
+        reviews = ["look at", *(f"{answer.to_review or 0:,}" for answer in answers)]
+        pairs = zip(shares, _column(reviews, right=True), strict=True)
+        shares = [f"{part}  {count}" for part, count in pairs]
     room = console.width - cell_len(photos[0]) - 2 - len(shares[0])
     shown = [c for k, c in enumerate(columns) if k == 0 or _fits(console, columns[: k + 1], room)]
     cut = f", first {len(shown)} of {len(columns)}" if len(shown) < len(columns) else ""
@@ -96,6 +106,23 @@ def _whale_columns(
 
 def _fits(console: Console, columns: Sequence[Cells], room: int) -> bool:
     return not console.is_terminal or sum(2 + cell_len(column[0]) for column in columns) <= room
+
+
+def look_row(photo: str, seen: Look | Failure) -> None:
+    """Print what was seen in one photo."""
+    console = _stdout()
+    name = _photo(console, photo)
+    if isinstance(seen, Failure):
+        _put(console, Text(f"{name}: {one_line(seen.reason, 200)}", style="red"))
+        return
+    fluke, quality = seen.fluke, seen.quality
+    told = "; ".join(remarks(seen))
+    if fluke.seen:
+        size = f"{quality.width_px:.0f} x {quality.height_px:.0f} pixels"
+        line = f"fluke {share(fluke.probability)}, {size}, quality {quality.value:.2f}"
+        _put(console, Text(f"{name}  {line}{'; ' if told else ''}{told}"))
+    else:
+        _put(console, Text(f"{name}  {told} (fluke {share(fluke.probability)})", style="yellow"))
 
 
 def metrics_table(reports: Sequence[Report]) -> None:
@@ -143,9 +170,11 @@ def _metric_lines(console: Console, block: Sequence[Report]) -> Cells:
     names = _column(["", *(one_line(report.system, 40) for report in block)])
     whole = len(names[0]) + len(METRICS) * 21
     narrow = console.is_terminal and console.width < whole
-    lines = [f"{'' if narrow else names[0]:14}" + _spread(METRICS.values(), 13 if narrow else 21)]
+    keys = [key for key in METRICS if not (narrow and key == NOT_NARROW)]
+    heads = _spread((METRICS[key] for key in keys), 13 if narrow else 21)
+    lines = [f"{'' if narrow else names[0]:14}" + heads]
     for name, report in zip(names[1:], block, strict=True):
-        scores = [_score(report.metrics.get(key)) for key in METRICS]
+        scores = [_score(report.metrics.get(key)) for key in keys]
         if narrow:
             first, *rest = textwrap.wrap(name, 14)
             lines.append(f"{first:14}" + _spread((value for value, _ in scores), 13))

@@ -4,9 +4,14 @@ Bayes' rule with beliefs fitted on queries that were never trained on. For whale
 best photo of an unidentified whale of likeness t, and a background r (how alike the query is to
 whales that it is not)::
 
-    weight(whale k) = exp(known_log_odds + likeness_gain * s_k - background_gain * r)
+    weight(whale k) = often_k * (exp(known_log_odds + likeness_gain * s_k - background_gain * r)
+                                 + exp(unlike_log_odds) / number of whales)
     weight(new)     = 1 + exp(unidentified_log_odds + likeness_gain * t - background_gain * r)
     probability     = weight / sum of all weights
+
+``often_k`` is the whale's number of photos to the power of ``abundance``, divided by its mean over
+all whales: whoever was met often will be met again. Some photos are like no photo of their own
+whale; without ``unlike_log_odds``, the odds of that, they would teach the fit to doubt every match.
 
 The background is what lets one fit serve catalogues of forty whales and of four thousand, and of
 another ocean: among more whales, or among whales that the network tells apart less well, strangers
@@ -15,6 +20,7 @@ are more alike, and a match has to stand out from them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -23,12 +29,16 @@ from numpy.typing import NDArray
 from flukeprint.errors import FlukeprintError
 from flukeprint.rank import Likeness
 
+NEVER = -100.0
+"""Log-odds of what never happens, finite so that JSON can hold them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """The fitted beliefs: gains per unit of likeness, natural logarithms of odds.
 
-    ``usual_background`` stands in where a catalogue has no second whale to tell.
+    ``usual_background`` stands in where a catalogue has no second whale to tell, ``abundance`` is
+    a power.
     """
 
     likeness_gain: float
@@ -36,6 +46,8 @@ class Calibration:
     known_log_odds: float
     unidentified_log_odds: float
     usual_background: float
+    unlike_log_odds: float = NEVER
+    abundance: float = 0.0
 
     def to_dict(self) -> dict[str, float]:
         """As a model's manifest keeps it."""
@@ -72,10 +84,56 @@ def believe(likeness: Likeness, calibration: Calibration) -> Beliefs:
     background = np.where(np.isnan(background), calibration.usual_background, background)
     against = calibration.background_gain * background
     whales = calibration.known_log_odds + _times(gain, likeness.whales) - against[:, None]
+    unlike = calibration.unlike_log_odds - np.log(max(whales.shape[1], 1))
+    whales = np.where(np.isneginf(whales), whales, np.logaddexp(whales, unlike))
+    whales = whales + log_often(likeness.photos, calibration.abundance)
     unidentified = calibration.unidentified_log_odds + _times(gain, likeness.new) - against
     logits = np.column_stack([whales, np.logaddexp(0.0, unidentified)])
     shares = np.exp(logits - _log_sum(logits)[:, None])
     return Beliefs(shares[:, :-1], shares[:, -1])
+
+
+def with_new_share(beliefs: Beliefs, share: float, fitted: float) -> Beliefs:
+    """The beliefs of someone who expects another share of new whales than the fit was made for.
+
+    Both shares lie between 0 and 1. By Bayes' rule the odds of "new" change as the shares' odds.
+    """
+    times = (share / (1.0 - share)) / (fitted / (1.0 - fitted))
+    total = 1.0 + (times - 1.0) * beliefs.new
+    return Beliefs(beliefs.whales / total[:, None], times * beliefs.new / total)
+
+
+def to_review(beliefs: Beliefs, least: float) -> NDArray[np.int64]:
+    """How many candidates of each query are as probable as ``least``: (Q,) int64.
+
+    Looking at all above one bar is the least work for a given share of missed matches: a candidate
+    that is left out is always less probable than one that is looked at (Neyman and Pearson, 1933).
+    """
+    return np.asarray((beliefs.whales >= least).sum(axis=1), dtype=np.int64)
+
+
+def least_to_review(true_probabilities: Sequence[float], miss_rate: float) -> float:
+    """The bar below which ``miss_rate`` of the true matches fall.
+
+    ``true_probabilities`` are the probabilities that true matches were given, quantiles at even
+    steps from the least to the most.
+    """
+    steps = np.linspace(0.0, 1.0, len(true_probabilities))
+    return float(np.interp(miss_rate, steps, true_probabilities))
+
+
+def not_matched(beliefs: Beliefs, refused: Sequence[bool]) -> Beliefs:
+    """The beliefs with every query that shows no fluke taken as no catalogued whale."""
+    rows = np.asarray(refused, dtype=np.bool_)
+    return Beliefs(np.where(rows[:, None], 0.0, beliefs.whales), np.where(rows, 1.0, beliefs.new))
+
+
+def log_often(photos: NDArray[np.int64] | None, abundance: float) -> NDArray[np.float64] | float:
+    """The logarithm of how often each whale is met beside the others, by its photos: (W,)."""
+    if photos is None or not len(photos):
+        return 0.0
+    powers = abundance * np.log(photos)
+    return np.asarray(powers - np.log(np.exp(powers).mean()))
 
 
 def _times(gain: float, likeness: NDArray[np.float32]) -> NDArray[np.float64]:

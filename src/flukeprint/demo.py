@@ -87,7 +87,7 @@ def count(truth: Sequence[str], answers: Sequence[Identification], sheet: Path) 
     """Count right answers; ``truth`` names the whale of each answer's photo, or ``new_whale``."""
     pairs = list(zip(truth, answers, strict=True))
     read = [(true, answer) for true, answer in pairs if answer.failure is None]
-    right = [true for true, answer in read if likeliest(answer)[0] == true]
+    right = [t for t, answer in read if not answer.no_fluke and likeliest(answer)[0] == t]
     strange = [true for true in truth if true == NEW_WHALE]
     known_pairs = [pair for pair in read if pair[0] != NEW_WHALE]
     new_pairs = [pair for pair in read if pair[0] == NEW_WHALE]

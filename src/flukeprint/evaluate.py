@@ -9,32 +9,36 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flukeprint import metrics
-from flukeprint.decide import Calibration, believe, order
+from flukeprint.decide import Calibration, believe, not_matched, order
 from flukeprint.errors import FlukeprintError
 from flukeprint.identify import index_unseen, likeness_of
 from flukeprint.model import Manifest, Model
 from flukeprint.rank import GalleryIndex, index_gallery
-from flukeprint.records import NEW_WHALE, Embeddings, Interval, Split, Table, whale_apart
+from flukeprint.records import NEW_WHALE, Embeddings, Interval, Look, Split, Table, whale_apart
 from flukeprint.submission import fillers
+from flukeprint.told import ANSWERS, Told, true_probabilities
 
-ANSWERS = 5
 HASH_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedTable:
-    """A table's photos that could be read, by name, with their embeddings by one model."""
+    """A table's photos that could be read, by name, with their embeddings by one model.
+
+    ``looks`` are what was seen in them, in the embeddings' order.
+    """
 
     table: Table
     embeddings: Embeddings
     row_of: dict[str, int]
+    looks: tuple[Look, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ class Asked:
 class Report:
     """One system's scores on one split.
 
-    ``queries`` has one dict per query; ``confused`` the pairs most often confused.
+    ``queries`` has one dict per query; ``confused`` the pairs most often confused; ``bands`` the
+    scores of photos of low, middle and high quality; ``reliability`` how often first answers of
+    like probability are right; ``missed`` what reviewers miss at some miss rates.
     """
 
     system: str
@@ -66,6 +72,9 @@ class Report:
     metrics: dict[str, Interval]
     confused: list[tuple[str, str, int]]
     queries: list[dict[str, Any]]
+    bands: list[dict[str, Any]] = field(default_factory=list)
+    reliability: list[dict[str, Any]] = field(default_factory=list)
+    missed: list[dict[str, Any]] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """Everything but the rows, for JSON."""
@@ -154,10 +163,15 @@ def evaluate_split(
     vectors = embedded.embeddings.vectors[[embedded.row_of[name] for name in asked.names]]
     likeness = likeness_of(vectors, index, model.manifest)
     chosen = calibration or Calibration.from_dict(model.manifest.calibration)
-    beliefs = believe(likeness, chosen)
+    looks = [embedded.looks[embedded.row_of[name]] for name in asked.names]
+    beliefs = not_matched(believe(likeness, chosen), [not seen.fluke.seen for seen in looks])
     labels = (*index.individuals, NEW_WHALE)
     answers = [[labels[code] for code in row] for row in order(beliefs, ANSWERS + 1)]
-    return score("flukeprint", split, asked, index, answers, beliefs.new)
+    quality = np.array([seen.quality.value for seen in looks])
+    true = true_probabilities(beliefs, index.individuals, asked.labels)
+    told = Told(beliefs, true, quality)
+    missed = told.missed(model.manifest.true_probabilities)
+    return replace(score("flukeprint", split, asked, index, answers, told), missed=missed)
 
 
 def evaluate_without_learning(
@@ -202,12 +216,12 @@ def score(
     asked: Asked,
     index: GalleryIndex,
     answers: Sequence[Sequence[str]],
-    new: NDArray[np.float64] | None = None,
+    told: Told | None = None,
 ) -> Report:
     """Score ranked answers: up to six distinct labels a query, ``new_whale`` among the labels.
 
     The first five count for MAP@5. CMC on known whales leaves ``new_whale`` out, so that it tells
-    the likeness apart from the decision. ``new`` (Q,) is the probability of a new whale.
+    the likeness apart from the decision. ``told`` is what only a model tells.
     """
     codes = {label: code for code, label in enumerate([*index.individuals, NEW_WHALE])}
     truth = np.array([codes[label] for label in asked.labels], dtype=np.int64)
@@ -217,6 +231,9 @@ def score(
     among = metrics.places_of(_coded(whales, codes), truth)
     first = np.array([codes[row[0]] for row in answers], dtype=np.int64)
 
+    said = np.zeros(len(truth)) if told is None else told.first()
+    right = (places == 1).astype(np.float64)
+
     def statistics(weights: NDArray[np.float64]) -> dict[str, float]:
         on_known = weights * known
         made = {
@@ -224,8 +241,9 @@ def score(
             "top1_known": metrics.weighted_mean(metrics.within(among, 1), on_known),
             "top5_known": metrics.weighted_mean(metrics.within(among, 5), on_known),
         }
-        if new is not None:
-            made["auroc_known"] = metrics.auroc(known, -new, weights)
+        if told is not None:
+            made["auroc_known"] = metrics.auroc(known, -told.beliefs.new, weights)
+            made["calibration_error"] = metrics.calibration_error(said, right, weights=weights)
         return made | metrics.precision_recall_f1(truth, first, weights)
 
     return Report(
@@ -237,7 +255,9 @@ def score(
         int((~known).sum()),
         metrics.bootstrap(statistics, asked.whales),
         metrics.most_confused(asked.labels, [row[0] for row in answers]),
-        query_rows(asked, answers, places, new),
+        query_rows(asked, answers, places, told),
+        [] if told is None else told.bands(places, among, known),
+        [] if told is None else [asdict(part) for part in metrics.reliability(said, right)],
     )
 
 
@@ -259,7 +279,7 @@ def query_rows(
     asked: Asked,
     answers: Sequence[Sequence[str]],
     places: NDArray[np.int64],
-    new: NDArray[np.float64] | None,
+    told: Told | None,
 ) -> list[dict[str, Any]]:
     """One row a query: its truth, the place of that (0 past five) and the five answers."""
     return [
@@ -267,7 +287,7 @@ def query_rows(
             "photo": name,
             "truth": asked.labels[row],
             "place": int(places[row]) if places[row] <= ANSWERS else 0,
-            "new": "" if new is None else round(float(new[row]), 6),
+            **({"new": ""} if told is None else told.row(row)),
             **{f"answer_{k + 1}": label for k, label in enumerate(answers[row][:ANSWERS])},
         }
         for row, name in enumerate(asked.names)

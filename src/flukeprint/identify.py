@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flukeprint.cache import Cache
-from flukeprint.decide import Beliefs, Calibration, believe, order
+from flukeprint.decide import (
+    Beliefs,
+    Calibration,
+    believe,
+    least_to_review,
+    order,
+    to_review,
+    with_new_share,
+)
 from flukeprint.embed import embed_photos
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Manifest
@@ -110,18 +118,24 @@ def identify(
     *,
     cache: Cache | None = None,
     top: int = 5,
+    new_share: float | None = None,
+    miss_rate: float | None = None,
     progress: Progress = no_progress,
 ) -> tuple[list[Identification], tuple[Failure, ...]]:
-    """Name the likeliest whales for each photo.
+    """Name the likeliest whales for each photo that shows a fluke.
 
     Returns the answers in the photos' order, and the gallery's photos that could not be read.
-    ``cache`` keeps the embeddings of both for the next run.
+    ``cache`` keeps the embeddings of both for the next run. ``new_share``, between 0 and 1, is the
+    share of new whales to expect, else that of the model's calibration. With ``miss_rate`` each
+    answer says how many candidates to look at so that about that share of true matches is missed.
 
     Raises:
-        FlukeprintError: no gallery photo could be read, or the model's calibration is not valid.
+        FlukeprintError: no gallery photo could be read, the model's calibration is not valid, or it
+            knows nothing of miss rates.
     """
     manifest = network.model.manifest
     calibration = Calibration.from_dict(manifest.calibration)
+    least = None if miss_rate is None else _least_to_review(manifest, miss_rate)
     gallery = prepare_gallery(table, network, cache, progress)
     done = embed_photos(photos, network, cache, progress("photos", len(photos)))
     answers = [
@@ -130,33 +144,49 @@ def identify(
         else Identification(str(path))
         for place, path in enumerate(photos)
     ]
-    vectors = done.embeddings.vectors
+    looks = dict(zip(done.places.tolist(), done.looks, strict=True))
+    for place, look in looks.items():
+        answers[place] = replace(answers[place], look=look)
+    matched = np.array([look.fluke.seen for look in done.looks], dtype=np.bool_)
+    vectors, places = done.embeddings.vectors[matched], done.places[matched]
     for start in range(0, len(vectors), BLOCK):
         block = vectors[start : start + BLOCK]
         likeness = likeness_of(block, gallery.index, manifest)
         beliefs = believe(likeness, calibration)
-        for row, place in enumerate(done.places[start : start + BLOCK]):
-            answers[place] = _answer(
-                str(photos[place]), block[row], beliefs, row, gallery.index, top
-            )
+        reviews = None if least is None else to_review(beliefs, least)
+        if new_share is not None:
+            beliefs = with_new_share(beliefs, new_share, manifest.new_share)
+        for row, place in enumerate(places[start : start + BLOCK]):
+            named = _named(answers[place], block[row], beliefs, row, gallery.index, top)
+            count = None if reviews is None else int(reviews[row])
+            answers[place] = replace(named, to_review=count)
     return answers, gallery.failures
 
 
-def _answer(
-    photo: str,
+def _least_to_review(manifest: Manifest, miss_rate: float) -> float:
+    if not manifest.true_probabilities:
+        raise FlukeprintError(
+            "this model was exported without what --miss-rate needs; export its run again"
+        )
+    return least_to_review(manifest.true_probabilities, miss_rate)
+
+
+def _named(
+    answer: Identification,
     vector: NDArray[np.float32],
     beliefs: Beliefs,
     row: int,
     index: GalleryIndex,
     top: int,
 ) -> Identification:
+    """The answer with its candidates."""
     one = Beliefs(beliefs.whales[row : row + 1], beliefs.new[row : row + 1])
     # One more than asked for: "new" may be among the likeliest, and is told apart.
     likeliest = [whale for whale in order(one, top + 1)[0] if whale < len(index.individuals)]
     compared = vector[: index.vectors.shape[1]]
-    return Identification(
-        photo,
-        tuple(
+    return replace(
+        answer,
+        candidates=tuple(
             Candidate(
                 index.individuals[whale],
                 float(one.whales[0, whale]),
@@ -164,5 +194,5 @@ def _answer(
             )
             for whale in likeliest[:top]
         ),
-        float(one.new[0]),
+        new=float(one.new[0]),
     )

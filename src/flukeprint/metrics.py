@@ -7,6 +7,7 @@ and in precision, recall and F1, and not in CMC, which speaks of known whales al
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,49 @@ def auroc(positive: NDArray[np.bool_], value: Floats, weights: Floats | None = N
     ups, downs = np.add.reduceat(up, start), np.add.reduceat(down, start)
     below = np.cumsum(downs) - downs
     return float((ups * (below + downs / 2)).sum() / (ups.sum() * downs.sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Answers of like probability: their mean probability, the share that is right, how many."""
+
+    said: float
+    right: float
+    answers: int
+
+
+def reliability(
+    said: Floats, right: Floats, bins: int = 10, weights: Floats | None = None
+) -> list[Bin]:
+    """Bins of as many answers each, least probable first.
+
+    ``said`` (Q,) are the probabilities of the answers given, ``right`` (Q,) is 1 where one was
+    true. ``weights`` (Q,) counts each answer that often; empty bins are left out.
+    """
+    weight = np.ones(len(said)) if weights is None else weights
+    made = []
+    for part in np.array_split(np.argsort(said, kind="stable"), bins):
+        mass = weight[part].sum()
+        if mass > 0:
+            means = [float(values[part] @ weight[part] / mass) for values in (said, right)]
+            made.append(Bin(means[0], means[1], round(mass)))
+    return made
+
+
+def calibration_error(
+    said: Floats, right: Floats, bins: int = 10, weights: Floats | None = None
+) -> float:
+    """Expected calibration error: how far probabilities are from shares, over bins of equal mass.
+
+    Source: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian
+    binning" (AAAI 2015), equation for ECE; bins of equal mass after Nguyen and O'Connor,
+    "Posterior calibration and exploratory analysis for NLP models" (EMNLP 2015), section 3.
+    """
+    made = reliability(said, right, bins, weights)
+    total = sum(part.answers for part in made)
+    if not total:
+        return float("nan")
+    return sum(part.answers * abs(part.said - part.right) for part in made) / total
 
 
 def precision_recall_f1(

@@ -20,9 +20,10 @@ from typing import Any
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_bytes
+from flukeprint.records import COMPETITION_NEW_SHARE
 
 FORMAT = "flukeprint-model"
-VERSION = 1
+VERSION = 2  # 2: the localiser answers for many places
 MAX_BYTES = 2 * 1024**3
 MOST_UNPACKED = 20  # times the file's size: weights hardly shrink, a bomb shrinks a thousandfold
 EMBEDDER, LOCALISER, MANIFEST = "embedder.onnx", "localiser.onnx", "model.json"
@@ -36,7 +37,9 @@ class Manifest:
     ``kind`` is ``embedding`` (unit vectors, compared with a gallery) or ``softmax`` (logits over
     ``classes``). ``height_px`` and ``width_px`` are the fluke crop's size, ``margin`` the share of
     the box added on each side, ``localiser_px`` the side of the squashed photo that the localiser
-    sees (0: the whole photo is the crop). ``calibration`` belongs to :mod:`flukeprint.decide`.
+    sees (0: the whole photo is the crop). ``calibration`` belongs to :mod:`flukeprint.decide`, and
+    so do ``true_probabilities``: quantiles, at even steps from the least to the most, of the
+    probabilities that true matches were given; ``new_share`` is the share of new whales fitted to.
     ``channels`` is 1 where the embedder sees the crop in grey, 3 where in colour (red, green,
     blue); a file that does not say is of a grey model. The localiser always sees grey.
     ``split`` says how to remake the split it was trained on; ``trained_on`` holds the first 12
@@ -58,6 +61,8 @@ class Manifest:
     classes: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()
     channels: int = 1
+    true_probabilities: tuple[float, ...] = ()
+    new_share: float = COMPETITION_NEW_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,7 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     known = {name: value for name, value in body.items() if name not in ("format", "version")}
     known["classes"] = tuple(known.get("classes", ()))
     known["trained_on"] = tuple(known.get("trained_on", ()))
+    known["true_probabilities"] = tuple(map(float, known.get("true_probabilities", ())))
     manifest = Manifest(**known)
     sizes = (manifest.height_px, manifest.width_px, manifest.embedding_size)
     if manifest.kind not in ("embedding", "softmax"):
@@ -178,6 +184,10 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         raise ValueError(f"channels {manifest.channels!r}; it must be 1 (grey) or 3 (colour)")
     if not (math.isfinite(manifest.margin) and 0.0 <= manifest.margin <= 1.0):
         raise ValueError(f"margin {manifest.margin!r}")
+    if not (type(manifest.new_share) is float and 0.0 < manifest.new_share < 1.0):
+        raise ValueError(f"new_share {manifest.new_share!r}")
+    if not all(0.0 <= share <= 1.0 for share in manifest.true_probabilities):
+        raise ValueError("true_probabilities holds a number that is no probability")
     if len(set(manifest.classes)) < len(manifest.classes):
         raise ValueError("it names a class twice")
     if manifest.kind == "softmax" and len(manifest.classes) != manifest.embedding_size:

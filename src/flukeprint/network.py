@@ -1,4 +1,4 @@
-"""Run a model's networks with ONNX Runtime: pixels in, boxes and embeddings out."""
+"""Run a model's networks with ONNX Runtime: pixels in, flukes and embeddings out."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flukeprint.crops import WHOLE, crop, planes
+from flukeprint.crops import crop, planes
 from flukeprint.errors import FlukeprintError
+from flukeprint.localise import NUMBERS, fluke_of
 from flukeprint.model import Model
-from flukeprint.records import Box
+from flukeprint.records import WHOLE, Fluke
 
 if TYPE_CHECKING:
     import onnxruntime
 
 DEVICES = ("auto", "cpu", "cuda")
-LEAST_SIDE = 0.02  # of the photo: a smaller box would be magnified noise
 # An external_data entry's key, in any encoding that protobuf reads: ONNX Runtime would follow it
 # to a file beside the working directory.
 EXTERNAL_DATA = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
@@ -55,21 +55,26 @@ class Network:
         grey = Image.fromarray(pixels).convert("L")
         return np.asarray(grey.resize((side, side), Image.Resampling.BILINEAR))
 
-    def locate(self, squashed: Sequence[NDArray[np.uint8]]) -> list[Box]:
-        """Find the flukes in N squashed photos (see :meth:`squash`)."""
-        if self._localiser is None:
-            return [WHOLE] * len(squashed)
-        batch = np.stack(squashed)[:, None].astype(np.float32)
-        return [box_of(corners) for corners in _run(self._localiser, "localiser", batch, 4)]
+    def locate(self, squashed: Sequence[NDArray[np.uint8]]) -> list[Fluke]:
+        """Find the fluke in each of N squashed photos (see :meth:`squash`).
 
-    def cut(self, pixels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+        Without a localiser every photo is a fluke from edge to edge.
+        """
+        if self._localiser is None:
+            return [Fluke(WHOLE)] * len(squashed)
+        batch = np.stack(squashed)[:, None].astype(np.float32)
+        return [
+            fluke_of(places) for places in _run(self._localiser, "localiser", batch, NUMBERS, 3)
+        ]
+
+    def cut(self, pixels: NDArray[np.uint8], fluke: Fluke) -> NDArray[np.uint8]:
         """The crop that the embedder sees of one photo, in grey or in colour as the photo is.
 
         (height_px, width_px) or (height_px, width_px, 3) uint8.
         """
         manifest = self.model.manifest
         size = manifest.height_px, manifest.width_px
-        return crop(pixels, box, *size, margin=manifest.margin)
+        return crop(pixels, fluke, *size, margin=manifest.margin)
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """N crops (see :meth:`cut`) to (N, embedding_size) float32: unit vectors, or logits.
@@ -80,19 +85,6 @@ class Network:
         return _run(self._embedder, "embedder", batch, self.model.manifest.embedding_size)
 
 
-def box_of(corners: NDArray[np.float32]) -> Box:
-    """A box from a network's four numbers x0 y0 x1 y1, kept inside the photo and not too thin.
-
-    A number that is not one (nan) gives the photo's own edge.
-    """
-    given = np.where(np.isnan(corners), (0.0, 0.0, 1.0, 1.0), corners.astype(np.float64))
-    low, high = np.clip(given.reshape(2, 2), 0.0, 1.0)
-    middle, half = (low + high) / 2, np.maximum((high - low) / 2, LEAST_SIDE / 2)
-    middle = np.clip(middle, half, 1.0 - half)
-    (x0, y0), (x1, y1) = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
-    return Box(float(x0), float(y0), float(x1), float(y1))
-
-
 def available_cores() -> int:
     """How many cores this process may use; a container may have fewer than the machine."""
     if hasattr(os, "sched_getaffinity"):
@@ -101,17 +93,24 @@ def available_cores() -> int:
 
 
 def _run(
-    session: onnxruntime.InferenceSession, what: str, batch: NDArray[np.float32], size: int
+    session: onnxruntime.InferenceSession,
+    what: str,
+    batch: NDArray[np.float32],
+    size: int,
+    dimensions: int = 2,
 ) -> NDArray[np.float32]:
+    """A network's answer to a batch, checked: one row a picture, ``size`` numbers at the end."""
     try:
         (result,) = session.run(None, {session.get_inputs()[0].name: batch})
     except Exception as error:  # ONNX Runtime raises its own unexported types
         reason = " ".join(str(error).split())[:200]
         raise FlukeprintError(f"the model's {what} does not run: {reason}") from None
     found = np.asarray(result, dtype=np.float32)
-    if found.shape != (len(batch), size):
+    shape = found.shape[:1] + found.shape[-1:]
+    if shape != (len(batch), size) or found.ndim != dimensions or not found.size:
         raise FlukeprintError(
-            f"the model's {what} gives {found.shape}, not {(len(batch), size)}; export it again"
+            f"the model's {what} gives {found.shape}, not {len(batch)} answers of {size} numbers; "
+            "export it again"
         )
     return found
 

@@ -7,18 +7,26 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_text
-from flukeprint.records import NEW_WHALE, Candidate, Identification
+from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Look
 from flukeprint.tables import guard, unguard
+
+FIRST = ("photo", "fluke", "quality", "new", "to_review")
+"""The first columns of the CSV file."""
+TILTED_DEG, SMALL_PX, POOR = 10.0, 48.0, 0.35
+"""From where a tilt, a small fluke and a poor photo are remarked upon."""
 
 
 def verdict(answer: Identification) -> str:
-    """In words for a person: "known", "new", or "undecided" where neither is believed by half.
+    """In words: "known", "new", "undecided" where neither is believed by half, or "no fluke".
 
     "New" may be the likeliest single answer and still be less likely than all whales together.
     """
+    if answer.no_fluke:
+        return "no fluke"
     name, probability = likeliest(answer)
     if name != NEW_WHALE:
         return "known"
@@ -28,7 +36,7 @@ def verdict(answer: Identification) -> str:
 def likeliest(answer: Identification) -> tuple[str, float]:
     """The likeliest whale, or ``new_whale``, with its probability; new yields to a whale as likely.
 
-    For a photo that could not be read it is ``new_whale`` with probability 0.
+    For a photo that could not be read, or shows no fluke, it is ``new_whale`` with probability 0.
     """
     named = [(candidate.individual, candidate.probability) for candidate in answer.candidates]
     return max([*named, (NEW_WHALE, answer.new or 0.0)], key=lambda pair: pair[1])
@@ -42,13 +50,17 @@ def share(probability: float) -> str:
 
 
 def json_line(answer: Identification, top: int) -> str:
-    """One line of ASCII JSON with ``photo``, the ``top`` ``candidates``, ``new`` and ``error``.
+    """One line of ASCII JSON: the photo, what was seen, the ``top`` candidates, ``new``, ``error``.
+
+    See :func:`seen_in` for what was seen; a photo without a fluke has no candidates, and ``new``
+    is null. ``to_review`` is there where a miss rate was asked for.
 
     ``json.loads`` gives every name back as it was, also one that is not valid UTF-8 on disk.
     """
     return json.dumps(
         {
             "photo": answer.photo,
+            **seen_in(answer.look),
             "candidates": [
                 {
                     "individual": candidate.individual,
@@ -58,13 +70,72 @@ def json_line(answer: Identification, top: int) -> str:
                 for candidate in answer.candidates[:top]
             ],
             "new": answer.new,
+            **({} if answer.to_review is None else {"to_review": answer.to_review}),
             "error": answer.failure,
         }
     )
 
 
+def seen_in(look: Look | None) -> dict[str, Any]:
+    """What was seen in a photo, for JSON; null throughout for a photo that could not be read.
+
+    ``box`` is [x0, y0, x1, y1] in pixels of the photo as it stands upright by its EXIF
+    orientation, null where no fluke is seen; ``fluke`` is the probability that one is there.
+    ``quality`` runs from 0 to 1. ``upside_down`` and ``tilt_deg`` say how the fluke was turned
+    before it was compared, ``other_flukes`` how many smaller ones there are.
+    """
+    if look is None:
+        return dict.fromkeys(("box", "fluke", "quality", "upside_down", "tilt_deg", "other_flukes"))
+    fluke, quality = look.fluke, look.quality
+    across = quality.width_px / (fluke.box.x1 - fluke.box.x0)
+    down = quality.height_px / (fluke.box.y1 - fluke.box.y0)
+    corners = (
+        *(fluke.box.x0 * across, fluke.box.y0 * down),
+        *(fluke.box.x1 * across, fluke.box.y1 * down),
+    )
+    return {
+        "box": [round(corner, 2) for corner in corners] if fluke.seen else None,
+        "fluke": round(fluke.probability, 6),
+        "quality": round(quality.value, 4),
+        "upside_down": fluke.upside_down,
+        "tilt_deg": round(quality.tilt_deg, 2),
+        "other_flukes": fluke.others,
+    }
+
+
+def look_line(photo: str, seen: Look | Failure, crop: Path | None) -> str:
+    """One line of ASCII JSON on one photo: what was seen, the ``crop`` written, ``error``."""
+    return json.dumps(
+        {
+            "photo": photo,
+            **seen_in(None if isinstance(seen, Failure) else seen),
+            "crop": None if crop is None else str(crop),
+            "error": seen.reason if isinstance(seen, Failure) else None,
+        }
+    )
+
+
+def remarks(look: Look) -> list[str]:
+    """What a person should know of the photo beside its name, in a few words each."""
+    fluke, quality = look.fluke, look.quality
+    if not fluke.seen:
+        return ["no fluke seen"]
+    told = []
+    if fluke.others:
+        told.append(f"the largest of {fluke.others + 1} flukes is used")
+    if fluke.upside_down:
+        told.append("upside down, turned")
+    if abs(quality.tilt_deg) >= TILTED_DEG:
+        told.append(f"tilted by {abs(quality.tilt_deg):.0f} degrees, levelled")
+    if min(quality.width_px, quality.height_px) < SMALL_PX:
+        told.append(f"small: {quality.width_px:.0f} x {quality.height_px:.0f} pixels")
+    if quality.value < POOR:
+        told.append("poor photo")
+    return told
+
+
 def write_csv(answers: Sequence[Identification], top: int, path: Path) -> None:
-    """Write a row per photo: photo, new, answer_1, probability_1, ... up to ``top``, error.
+    """Write a row per photo: ``FIRST``, answer_1, probability_1, ... up to ``top``, error.
 
     Cells that a spreadsheet would run get an apostrophe, which :func:`read_csv` takes off again.
 
@@ -75,18 +146,20 @@ def write_csv(answers: Sequence[Identification], top: int, path: Path) -> None:
     # Text is always quoted: a spreadsheet that splits at ";" must not find a formula inside a cell.
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     named = [f"{what}_{k + 1}" for k in range(top) for what in ("answer", "probability")]
-    writer.writerow(["photo", "new", *named, "error"])
+    writer.writerow([*FIRST, *named, "error"])
     for answer in answers:
-        cells: list[str | float] = [guard(answer.photo), "" if answer.new is None else answer.new]
+        seen = seen_in(answer.look)
+        told = (seen["fluke"], seen["quality"], answer.new, answer.to_review)
+        cells: list[str | float] = [guard(answer.photo), *("" if x is None else x for x in told)]
         for candidate in answer.candidates[:top]:
             cells += [guard(candidate.individual), candidate.probability]
-        cells += [""] * (2 + 2 * top - len(cells))
+        cells += [""] * (len(FIRST) + 2 * top - len(cells))
         writer.writerow([*cells, guard(answer.failure or "")])
     write_text(path, text.getvalue())
 
 
 def read_csv(path: Path) -> list[Identification]:
-    """Read what :func:`write_csv` wrote; the candidates come back without their photos.
+    """Read the names in what :func:`write_csv` wrote, without their photos and what was seen.
 
     Raises:
         FlukeprintError: the file cannot be read or is not such a file.
@@ -103,15 +176,15 @@ def read_csv(path: Path) -> list[Identification]:
 
 def _answers(rows: Iterator[list[str]]) -> Iterator[Identification]:
     header = next(rows, [])
-    if len(header) % 2 == 0 or [*header[:2], header[-1]] != ["photo", "new", "error"]:
-        raise ValueError("the first line must begin with photo,new and end with error")
+    if len(header) % 2 or (*header[: len(FIRST)], *header[-1:]) != (*FIRST, "error"):
+        raise ValueError(f"the first line must begin with {','.join(FIRST)} and end with error")
     for place, row in enumerate(rows, 1):
         if len(row) != len(header):
             raise ValueError(f"row {place} has {len(row)} cells, expected {len(header)}")
-        pairs = zip(row[2:-1:2], row[3:-1:2], strict=True)
+        pairs = zip(row[5:-1:2], row[6:-1:2], strict=True)
         yield Identification(
             unguard(row[0]),
             tuple(Candidate(unguard(name), float(told)) for name, told in pairs if told),
-            float(row[1]) if row[1] else None,
+            float(row[3]) if row[3] else None,
             unguard(row[-1]) or None,
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import Failure
@@ -45,6 +46,7 @@ TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     8: np.rot90,
 }
 """What to do to a picture so that it stands upright, by its EXIF orientation."""
+SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,15 @@ def decode_rgb(photo: PhotoFile, *, least_px: int = 0) -> NDArray[np.uint8] | Fa
 def decode(photo: PhotoFile, channels: int, *, least_px: int = 0) -> NDArray[np.uint8] | Failure:
     """The photo as a model of so many channels sees it: 1 is grey, 3 is colour."""
     return (decode_rgb if channels == 3 else decode_grey)(photo, least_px=least_px)
+
+
+def upright_size(photo: PhotoFile, pixels: NDArray[np.uint8]) -> tuple[int, int]:
+    """Width and height in pixels of an upright photo that was decoded, maybe smaller, to pixels."""
+    with Image.open(io.BytesIO(photo.data), formats=FORMATS) as image:
+        if not isinstance(image, JpegImageFile):  # no other decoder makes a photo smaller
+            return pixels.shape[1], pixels.shape[0]
+        width, height = image.size
+        return (height, width) if _orientation(image) in SIDEWAYS else (width, height)
 
 
 class _Room:

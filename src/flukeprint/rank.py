@@ -62,11 +62,13 @@ class Likeness:
     """How alike Q queries are to W whales.
 
     ``whales`` (Q, W) float32 cosines (or a softmax model's logits); ``new`` (Q,) float32 is the
-    likeness to the best photo labelled ``new_whale``, -inf without any.
+    likeness to the best photo labelled ``new_whale``, -inf without any. ``photos`` (W,) int64 says
+    how many photos there are of each whale; None where that tells nothing.
     """
 
     whales: NDArray[np.float32]
     new: NDArray[np.float32]
+    photos: NDArray[np.int64] | None = None
 
     def background(self) -> NDArray[np.float64]:
         """How alike each query is to whales that it is not: (Q,), nan where fewer than two are.
@@ -95,7 +97,7 @@ def compare(queries: NDArray[np.float32], gallery: GalleryIndex) -> Likeness:
     """
     alone = nearest(queries, gallery)
     whales = (alone.whales + queries @ gallery.directions.T) / 2
-    return Likeness(np.asarray(whales, dtype=np.float32), alone.new)
+    return Likeness(np.asarray(whales, dtype=np.float32), alone.new, alone.photos)
 
 
 def nearest(queries: NDArray[np.float32], gallery: GalleryIndex) -> Likeness:
@@ -106,7 +108,8 @@ def nearest(queries: NDArray[np.float32], gallery: GalleryIndex) -> Likeness:
     if not gallery.individuals:
         return Likeness(np.empty((len(queries), 0), dtype=np.float32), new)
     starts = np.searchsorted(gallery.whale_of, np.arange(len(gallery.individuals)))
-    return Likeness(np.maximum.reduceat(similar, starts, axis=1), new)
+    photos = np.diff(np.append(starts, len(gallery.whale_of)))
+    return Likeness(np.maximum.reduceat(similar, starts, axis=1), new, photos)
 
 
 def taught_likeness(

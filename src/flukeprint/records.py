@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 NEW_WHALE = "new_whale"
 """The competition's label for a whale that is in no catalogue; never an individual."""
+COMPETITION_NEW_SHARE = 0.328
+"""The share of the competition's queries that are of new whales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,58 @@ class Box:
     def __post_init__(self) -> None:
         if not (0.0 <= self.x0 < self.x1 <= 1.0 and 0.0 <= self.y0 < self.y1 <= 1.0):
             raise ValueError(f"not a box inside the photo: {self}")
+
+
+WHOLE = Box(0.0, 0.0, 1.0, 1.0)
+SEEN = 0.75
+"""The probability from which a photo is said to show a fluke."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fluke:
+    """The largest fluke in a photo, and how it lies there.
+
+    ``probability`` says whether that is a fluke at all. ``slope`` is how far the line from tip to
+    tip falls, in fractions of the photo's height per fraction of its width; ``upside_down`` means
+    that the tips point down. ``others`` counts the smaller flukes in the photo.
+    """
+
+    box: Box
+    probability: float = 1.0
+    slope: float = 0.0
+    upside_down: bool = False
+    others: int = 0
+
+    @property
+    def seen(self) -> bool:
+        """Whether this is a fluke rather than none."""
+        return self.probability >= SEEN
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How much of a fluke a photo shows.
+
+    ``width_px`` and ``height_px`` are the fluke's size in pixels of the photo as it was taken,
+    ``tilt_deg`` how far it has to be turned to lie level, clockwise positive, half a turn for one
+    upside down left aside. ``sharpness`` and ``contrast`` run from 0 to 1, and so does ``value``,
+    which puts all of them together; :mod:`flukeprint.quality` says how.
+    """
+
+    width_px: float
+    height_px: float
+    sharpness: float
+    contrast: float
+    tilt_deg: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at a photo tells before any whale is named."""
+
+    fluke: Fluke
+    quality: Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +153,23 @@ class Identification:
     """What flukeprint says of one photo.
 
     ``candidates`` are distinct whales, likeliest first. ``new`` is the probability that the whale
-    is in no gallery; with the probabilities of all whales, listed or not, it sums to 1.
-    ``failure`` is set, and nothing else, where the photo could not be read.
+    is in no gallery; with the probabilities of all whales, listed or not, it sums to 1. A photo
+    whose ``look`` saw no fluke is not matched: it has neither. ``to_review`` says how many of all
+    candidates a reviewer should look at, where a miss rate was asked for. ``failure`` is set, and
+    nothing else, where the photo could not be read.
     """
 
     photo: str
     candidates: tuple[Candidate, ...] = ()
     new: float | None = None
     failure: str | None = None
+    look: Look | None = None
+    to_review: int | None = None
+
+    @property
+    def no_fluke(self) -> bool:
+        """Whether the photo was read and shows no fluke."""
+        return self.look is not None and not self.look.fluke.seen
 
 
 @dataclass(frozen=True, slots=True)

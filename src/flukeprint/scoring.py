@@ -20,13 +20,13 @@ from flukeprint.evaluate import (
     evaluate_split,
     evaluate_without_learning,
 )
-from flukeprint.files import make_folder, read_json, write_text
+from flukeprint.files import make_folder, read_json, write_bytes, write_text
 from flukeprint.model import Model, load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
-from flukeprint.records import Split
+from flukeprint.records import COMPETITION_NEW_SHARE, Split
+from flukeprint.reliability import reliability_plot
 from flukeprint.splits import (
-    COMPETITION_NEW_SHARE,
     check_leaks,
     make_splits,
     other_catalogue_of,
@@ -144,11 +144,11 @@ def embed_collection(
         [paths[name] for name in wanted], network, cache, progress("embedding", len(wanted))
     )
     row_of = {wanted[place]: row for row, place in enumerate(done.places)}
-    return EmbeddedTable(collection.table, done.embeddings, row_of)
+    return EmbeddedTable(collection.table, done.embeddings, row_of, done.looks)
 
 
 def write_reports(reports: Sequence[Report], model: Model, out: Path) -> None:
-    """Write ``metrics.json`` and, for the model, one row per query and its confused pairs."""
+    """Write ``metrics.json`` and, for the model, rows of queries, confused pairs, reliability."""
     make_folder(out)
     body = {"model": model.id, "reports": [report.summary() for report in reports]}
     write_text(out / "metrics.json", json.dumps(body, indent=1) + "\n")
@@ -159,6 +159,9 @@ def write_reports(reports: Sequence[Report], model: Model, out: Path) -> None:
                 out / f"queries-{report.protocol}.csv",
                 out / f"confused-{report.protocol}.csv",
             )
+            error = report.metrics["calibration_error"].value
+            plot = reliability_plot(report.reliability, error)
+            write_bytes(out / f"reliability-{report.protocol}.png", plot)
 
 
 def write_queries(report: Report, queries: Path, confused: Path) -> None:

@@ -22,11 +22,17 @@ from typing import Any
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_text
 from flukeprint.lottery import Bundle, Lottery, bundle
-from flukeprint.records import NEW_WHALE, LabelledPhoto, Split, Table, whale_apart
+from flukeprint.records import (
+    COMPETITION_NEW_SHARE,
+    NEW_WHALE,
+    LabelledPhoto,
+    Split,
+    Table,
+    whale_apart,
+)
 from flukeprint.tables import fingerprint
 
 PROTOCOLS = ("open-set", "closed-set", "kfold", "other-catalogue")
-COMPETITION_NEW_SHARE = 0.328
 
 
 def make_splits(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.training.small import SETTINGS, Nursery, write_whales
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from flukeprint.training.localiser import FlukeNet
 
 
 @dataclass(frozen=True)
@@ -41,3 +47,28 @@ def finished(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Fini
     attempt = nursery.train(data, folder / "run", SETTINGS)
     assert attempt.code == 0, attempt.lines
     return FinishedRun(folder / "run", data, tuple(attempt.lines))
+
+
+@pytest.fixture
+def telling() -> Callable[[Tensor], FlukeNet]:
+    """Make a localiser that gives these (N, 8) answers: the same at every place of a photo.
+
+    The answers are of N photos in turn; a single one is of every photo.
+    """
+    import torch
+
+    from flukeprint.training.localiser import PLACES, FlukeNet
+
+    class Telling(FlukeNet):
+        def __init__(self, answers: Tensor) -> None:
+            super().__init__()
+            self.answers = answers
+
+        def forward(self, photos: Tensor) -> Tensor:
+            told = self.answers.expand(max(len(photos), len(self.answers)), -1)[: len(photos)]
+            return told[:, None].expand(-1, PLACES**2, -1).contiguous()
+
+    def make(answers: Tensor) -> FlukeNet:
+        return Telling(torch.as_tensor(answers).view(-1, 8)).eval()
+
+    return make

@@ -163,7 +163,7 @@ def test_a_transfer_with_its_weights_is_a_system_like_others(name: str, tmp_path
 def test_phases_keep_their_proportion(epochs: int, head: int, wanted: int, found: int) -> None:
     config = TrainConfig(
         epochs=epochs, head_epochs=head, validate_every=5,
-        loss="softmax", new_whale="class", mirror_individuals=False,
+        loss="softmax", new_whale="class", mirror_individuals=False, both_sides=False,
     )  # fmt: skip
     made = with_epochs(config, wanted)
     assert (made.epochs, made.head_epochs) == (wanted, found)
@@ -711,6 +711,7 @@ normalise = "imagenet"
 loss = "softmax"
 new_whale = "class"
 mirror_individuals = false
+both_sides = false
 epochs = 4
 head_epochs = 2
 tune_from = "layer4"

@@ -1,7 +1,7 @@
 """Tests of the fit of what decide.py believes."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -24,6 +24,27 @@ WHALES = 30
 NEW = 0.33  # the share of new ones among queries put to a softmax model
 
 
+def test_the_fit_finds_how_often_photos_are_unlike_and_whales_are_met() -> None:
+    rng = np.random.default_rng(3)
+    photos = rng.integers(1, 20, WHALES)
+    whales = rng.normal(0.2, 0.25, (8_000, WHALES)).clip(-1, 1).astype(np.float32)
+    likeness = Likeness(whales, np.full(8_000, -np.inf, np.float32), photos)
+    true = replace(TRUE, unlike_log_odds=-0.5, abundance=0.6)
+    fit = fit_calibration([Case(likeness, _answered(likeness, true, rng))])
+    assert fit.unlike_log_odds == pytest.approx(-0.5, abs=0.3)
+    assert fit.abundance == pytest.approx(0.6, abs=0.1)
+
+
+def _answered(
+    likeness: Likeness, calibration: Calibration, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """True answers drawn by the probabilities."""
+    beliefs = believe(likeness, calibration)
+    ends = np.cumsum(np.column_stack([beliefs.whales, beliefs.new]), axis=1)
+    answer = (rng.random(len(ends))[:, None] > ends).sum(axis=1)
+    return np.where(answer >= likeness.whales.shape[1], -1, answer).astype(np.int64)
+
+
 def _asked(
     count: int, seed: int, *, unidentified: bool = True
 ) -> tuple[Likeness, NDArray[np.int64]]:
@@ -32,10 +53,7 @@ def _asked(
     whales = rng.normal(0.2, 0.25, (count, WHALES)).clip(-1, 1).astype(np.float32)
     new = rng.normal(0.3, 0.3, count).clip(-1, 1).astype(np.float32)
     likeness = Likeness(whales, new if unidentified else np.full(count, -np.inf, np.float32))
-    beliefs = believe(likeness, TRUE)
-    ends = np.cumsum(np.column_stack([beliefs.whales, beliefs.new]), axis=1)
-    answer = (rng.random(count)[:, None] > ends).sum(axis=1)
-    return likeness, np.where(answer >= WHALES, -1, answer).astype(np.int64)
+    return likeness, _answered(likeness, TRUE, rng)
 
 
 @pytest.mark.parametrize("unidentified", [True, False])

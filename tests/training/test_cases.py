@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="training needs torch")
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import EmbeddedTable
-from flukeprint.records import NEW_WHALE, Embeddings, Split
+from flukeprint.records import NEW_WHALE, WHOLE, Embeddings, Fluke, Look, Quality, Split
 from flukeprint.training.calibration import fit_calibration
 from flukeprint.training.cases import real_cases
 from tests.tiny import TINY, table_of
@@ -21,13 +21,17 @@ TABLE = table_of(
 )  # fmt: skip
 GALLERY, QUERIES = ("a1", "b1", "c1", "n1"), ("qa", "qb", "qc", "qd")
 SPLIT = Split("open-set", 0, "", GALLERY, GALLERY, QUERIES)
+LOOK = Look(Fluke(WHOLE), Quality(96.0, 64.0, 0.5, 0.5, 0.0, 0.5))
 
 
 def embedded(vectors: Mapping[str, Sequence[float]]) -> EmbeddedTable:
     rows = np.array(list(vectors.values()), dtype=np.float32)
     hashes = tuple(f"{name:0<64}" for name in vectors)
     return EmbeddedTable(
-        TABLE, Embeddings(rows, hashes, "m" * 64), {name: row for row, name in enumerate(vectors)}
+        TABLE,
+        Embeddings(rows, hashes, "m" * 64),
+        {name: row for row, name in enumerate(vectors)},
+        (LOOK,) * len(vectors),
     )
 
 

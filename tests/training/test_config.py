@@ -165,6 +165,10 @@ def test_a_list_there_and_back(tmp_path: Path) -> None:
         ({"new_whale": "class"}, "needs loss softmax"),
         ({"loss": "softmax"}, "cannot name whales unknown"),
         ({"loss": "softmax", "new_whale": "class"}, "mirrored ones are none"),
+        (
+            {"loss": "softmax", "new_whale": "class", "mirror_individuals": False},
+            "no embedding to double",
+        ),
         ({"loss": "triplet", "batch_size": 6}, "two whales of photos_per_whale"),
         ({"epochs": 3, "head_epochs": 4}, "head_epochs is 4 of 3"),
         ({"head_epochs": 1}, "classifier's head"),

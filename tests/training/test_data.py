@@ -1,5 +1,6 @@
 """Tests of what a run learns from."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,27 +10,25 @@ from PIL import Image
 pytest.importorskip("torch", reason="training needs torch")
 
 import torch
+from torch import Tensor
 
-from flukeprint.crops import WHOLE, crop, planes
-from flukeprint.drawn import draw_whale, photograph
+from flukeprint.crops import crop, planes
 from flukeprint.errors import FlukeprintError
-from flukeprint.records import NEW_WHALE, LabelledPhoto, Table
+from flukeprint.records import NEW_WHALE, WHOLE, Box, Fluke, LabelledPhoto, Table
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.data import (
-    BOX_PHOTO_PX,
+    BATCH,
     STORED_MARGIN,
     Sample,
     crops_of,
-    drawn_boxes,
     drawn_samples,
-    hand_boxes,
     labels_of,
     load_pixels,
     locate,
     rows_of,
     samples_of,
 )
-from flukeprint.training.localiser import BoxNet
+from flukeprint.training.localiser import FlukeNet
 
 CONFIG = TrainConfig()
 
@@ -99,7 +98,7 @@ def test_crops_have_room_around_them() -> None:
     assert whole.dtype == torch.uint8
     assert sum(told) == 2
     torch.manual_seed(0)
-    assert crops_of(samples, BoxNet().eval(), config).shape == (2, 1, 52, 39)
+    assert crops_of(samples, FlukeNet().eval(), config).shape == (2, 1, 52, 39)
     assert crops_of([], None, config).shape == (0, 1, 52, 39)
 
 
@@ -116,37 +115,60 @@ def test_crops_in_colour_are_those_of_each_channel(tmp_path: Path) -> None:
     assert (colour[0] == colour[1]).all()
     for channel in range(3):
         alone = np.ascontiguousarray(load_pixels(samples[0], 3)[:, :, channel])
-        cut = crop(alone, WHOLE, 52, 39, margin=STORED_MARGIN)
+        cut = crop(alone, Fluke(WHOLE), 52, 39, margin=STORED_MARGIN)
         assert (colour[0, channel].numpy() == cut).all()
 
 
 def test_the_localiser_sees_colour_in_grey() -> None:
     torch.manual_seed(0)
-    localiser = BoxNet().eval()
+    localiser = FlukeNet().eval()
     (sample,) = drawn_samples(TrainConfig(drawn_whales=1, drawn_photos=1))
-    box = locate(localiser, load_pixels(sample))
-    assert locate(localiser, load_pixels(sample, 3)) == box
+    (fluke,) = locate(localiser, [load_pixels(sample)])
+    assert locate(localiser, [load_pixels(sample, 3)]) == [fluke]
     config = TrainConfig(height_px=40, width_px=30, channels=3)
-    wanted = planes(crop(load_pixels(sample, 3), box, 52, 39, margin=STORED_MARGIN))
+    wanted = planes(crop(load_pixels(sample, 3), fluke, 52, 39, margin=STORED_MARGIN))
     assert (crops_of([sample], localiser, config)[0].numpy() == wanted).all()
 
 
-def test_drawn_boxes_know_their_flukes() -> None:
-    boxed = drawn_boxes(TrainConfig(drawn_whales=2, drawn_photos=2))
-    assert boxed.photos.shape == (4, 1, BOX_PHOTO_PX, BOX_PHOTO_PX)
-    truth = photograph(draw_whale(1), 0, width_px=192, height_px=108).box
-    torch.testing.assert_close(
-        boxed.boxes[2], torch.tensor([truth.x0, truth.y0, truth.x1, truth.y1])
-    )
-    nothing = drawn_boxes(TrainConfig(drawn_whales=0))
-    assert nothing.photos.shape == (0, 1, BOX_PHOTO_PX, BOX_PHOTO_PX)
-    assert nothing.boxes.shape == (0, 4)
-
-
-def test_a_found_box_is_a_box() -> None:
+def test_a_found_fluke_lies_inside_the_photo() -> None:
     torch.manual_seed(0)
-    box = locate(BoxNet().eval(), np.zeros((40, 90), np.uint8))
-    assert 0 <= box.x0 < box.x1 <= 1
+    (fluke,) = locate(FlukeNet().eval(), [np.zeros((40, 90), np.uint8)])
+    assert 0 <= fluke.box.x0 < fluke.box.x1 <= 1
+    assert 0 <= fluke.box.y0 < fluke.box.y1 <= 1
+    assert 0 <= fluke.probability <= 1
+
+
+def test_a_fluke_is_found_alike_alone_and_among_others() -> None:
+    """More photos than the localiser looks at together, of different sizes."""
+    torch.manual_seed(0)
+    localiser = FlukeNet().eval()
+    drawn = [load_pixels(one) for one in drawn_samples(TrainConfig(drawn_whales=3, drawn_photos=1))]
+    sizes = [(50, 60), (70, 40), (96, 96)]
+    photos = [photo[:height, :width] for photo in drawn for height, width in sizes] * 8
+    assert len(photos) > BATCH
+    found = locate(localiser, photos)
+    assert len(found) == len(photos)
+    for place in (0, 4, BATCH - 1, BATCH, len(photos) - 1):
+        (alone,) = locate(localiser, [photos[place]])
+        for one, two in ((alone.box, found[place].box), (alone, found[place])):
+            assert _numbers(one) == pytest.approx(_numbers(two), abs=1e-4)
+
+
+def _numbers(found: Box | Fluke) -> tuple[float, ...]:
+    if isinstance(found, Box):
+        return (found.x0, found.y0, found.x1, found.y1)
+    return (found.probability, found.slope, found.upside_down, found.others)
+
+
+def test_crops_are_levelled_and_turned(telling: Callable[[Tensor], FlukeNet]) -> None:
+    """A network that sees every fluke upside down and sloping: its crops are cut so."""
+    samples = drawn_samples(TrainConfig(drawn_whales=2, drawn_photos=1))
+    localiser = telling(torch.tensor([4.0, 0.2, 0.3, 0.7, 0.8, 20.0, 0.25, 4.0]))
+    fluke = Fluke(Box(0.2, 0.3, 0.7, 0.8), slope=0.25, upside_down=True)
+    stored = crops_of(samples, localiser, TrainConfig(height_px=40, width_px=30))
+    for sample, found in zip(samples, stored[:, 0], strict=True):
+        wanted = crop(load_pixels(sample), fluke, 52, 39, margin=STORED_MARGIN)
+        np.testing.assert_allclose(found.numpy().astype(int), wanted.astype(int), atol=1)
 
 
 @pytest.fixture
@@ -156,40 +178,6 @@ def three_photos(tmp_path: Path) -> Table:
         Image.new("L", (60, 40), 90).save(tmp_path / name)
         rows.append(LabelledPhoto(name, tmp_path / name, "x"))
     return Table(tmp_path, tuple(rows))
-
-
-def _listing(table: Table, text: str) -> Path:
-    path = table.source / "boxes.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def test_hand_boxes_of_allowed_photos(three_photos: Table) -> None:
-    listing = _listing(
-        three_photos,
-        "\ufeffImage,x0,y0,x1,y1,who\n"
-        "a.png,10,20,60.5,80,me\nb.png,0,0,100,100,me\nc.png,-5,0,50,104,me\nelse.png,1,2,3,4,me\n",
-    )
-    boxed = hand_boxes(listing, three_photos, ["a.png", "c.png", "else.png"])
-    assert boxed.photos.shape == (2, 1, BOX_PHOTO_PX, BOX_PHOTO_PX)
-    wanted = torch.tensor([[0.1, 0.2, 0.605, 0.8], [0.0, 0.0, 0.5, 1.0]])
-    torch.testing.assert_close(boxed.boxes, wanted)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("Image,x0,y0,x1\na.png,1,2,3\n", "y1 is missing"),
-        ("Image,x0,y0,x1,y1\na.png,1,2,3,4\nb.png,1,2,3\n", "line 3: expected 5 cells"),
-        ("Image,x0,y0,x1,y1\na.png,1,2,3,wide\n", "line 2: expected a box"),
-        ("Image,x0,y0,x1,y1\na.png,1,2,nan,4\n", "line 2: expected a box"),
-        ("Image,x0,y0,x1,y1\na.png,1,2,1,4\n", "line 2: expected a box"),
-        ("a.png,1,2,3,4\nb.png,1,2,3,4\n", "the first line must name the columns"),
-    ],
-)
-def test_a_wrong_line_of_boxes_is_named(text: str, message: str, three_photos: Table) -> None:
-    with pytest.raises(FlukeprintError, match=f"boxes.csv.*{message}"):
-        hand_boxes(_listing(three_photos, text), three_photos, ["a.png", "b.png"])
 
 
 def test_a_photo_gone_since_is_named(three_photos: Table) -> None:

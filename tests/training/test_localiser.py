@@ -5,104 +5,100 @@ import pytest
 pytest.importorskip("torch", reason="training needs torch")
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from flukeprint.training.config import TrainConfig
-from flukeprint.training.data import drawn_boxes, mean_overlap
-from flukeprint.training.localiser import (
-    SIDE_PX,
-    BoxNet,
-    _moved,
-    fit_localiser,
-    overlap,
-)
+from flukeprint.localise import CORNERS, LOGIT, NUMBERS, SHOWN, SLOPE, UPSIDE_DOWN
+from flukeprint.training.localiser import PLACES, SIDE_PX, FlukeNet
 
 
-def _boxes(*boxes: tuple[float, float, float, float]) -> Tensor:
-    return torch.tensor(boxes)
-
-
-def test_overlap_by_hand() -> None:
-    whole = (0.0, 0.0, 1.0, 1.0)
-    cases = [
-        (whole, whole, 1.0),
-        (whole, (0.0, 0.0, 0.5, 1.0), 0.5),
-        ((0.0, 0.0, 0.5, 0.5), (0.5, 0.5, 1.0, 1.0), 0.0),  # touching
-        ((0.0, 0.0, 0.2, 0.2), (0.6, 0.0, 0.9, 0.2), 0.0),  # apart
-        ((0.0, 0.0, 0.4, 0.4), (0.2, 0.2, 0.6, 0.6), 0.04 / 0.28),
-        ((0.3, 0.3, 0.3, 0.3), (0.3, 0.3, 0.3, 0.3), 0.0),  # nothing
-    ]
-    found = overlap(_boxes(*(a for a, _, _ in cases)), _boxes(*(b for _, b, _ in cases)))
-    torch.testing.assert_close(found, torch.tensor([wanted for *_, wanted in cases]))
-
-
-def test_boxes_lie_inside_the_photo() -> None:
+@pytest.fixture(scope="module")
+def net() -> FlukeNet:
+    """Random weights, with norms that have seen photos, so that each layer's numbers matter."""
     torch.manual_seed(0)
-    net = BoxNet().eval()
+    made = FlukeNet()
+    with torch.no_grad():
+        for seed in range(30):
+            made(_photos(8, seed))
+    return made.eval()
+
+
+def _photos(count: int, seed: int = 100) -> Tensor:
+    """Coarse noise of 0..115."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 1, SIDE_PX // 8, SIDE_PX // 8, generator=generator)
+    return F.interpolate(coarse, (SIDE_PX, SIDE_PX), mode="bilinear") * 115
+
+
+def _told(net: FlukeNet, photos: Tensor) -> Tensor:
     with torch.inference_mode():
-        found = net(torch.rand(9, 1, SIDE_PX, SIDE_PX) * 255)
-        blank = net(torch.zeros(1, 1, SIDE_PX, SIDE_PX))
-    assert found.shape == (9, 4)
-    assert bool(((found >= 0) & (found <= 1)).all())
-    assert bool((found[:, 2:] > found[:, :2]).all())
-    assert bool(torch.isfinite(blank).all())
+        told = net(photos)
+    assert isinstance(told, Tensor)
+    return told
 
 
-def test_exposure_does_not_move_the_box() -> None:
+def test_eight_numbers_for_each_of_144_places(net: FlukeNet) -> None:
+    told = _told(net, _photos(3))
+    assert (told.shape, told.dtype) == ((3, 144, 8), torch.float32)
+    assert (PLACES, NUMBERS) == (12, 8)
+    # Each number is one that some part of the answer is made of.
+    places = [LOGIT, *range(NUMBERS)[CORNERS], UPSIDE_DOWN, SLOPE, SHOWN]
+    assert sorted(places) == list(range(NUMBERS))
+
+
+def test_places_run_along_rows(net: FlukeNet) -> None:
+    middles = net.get_buffer("middles")
+    assert middles.shape == (144, 2)
+    wanted = torch.tensor([[0.5, 0.5], [1.5, 0.5], [0.5, 1.5], [11.5, 11.5]]) / 12
+    torch.testing.assert_close(middles[[0, 1, 12, 143]], wanted)
+    assert "middles" not in net.state_dict(), "they are no weights"
+
+
+def test_each_place_lies_in_its_own_box(net: FlukeNet) -> None:
+    middles, boxes = net.get_buffer("middles"), _told(net, _photos(3))[:, :, CORNERS]
+    assert bool((boxes[..., :2] < middles).all() and (boxes[..., 2:] > middles).all())
+    assert bool((boxes[..., :2] > middles - 1).all() and (boxes[..., 2:] < middles + 1).all())
+
+
+def test_whether_there_is_a_fluke_is_the_same_at_all_places(net: FlukeNet) -> None:
+    shown = _told(net, _photos(3))[:, :, SHOWN]
+    assert shown.equal(shown[:, :1].expand(-1, 144))
+    assert len(set(shown[:, 0].tolist())) == 3, "but not in all photos"
+
+
+@pytest.mark.parametrize("light", [0.0, 1.0, 255.0])
+def test_blank_photos_are_answered(light: float, net: FlukeNet) -> None:
+    told = _told(net, torch.full((2, 1, SIDE_PX, SIDE_PX), light))
+    assert bool(torch.isfinite(told).all())
+    assert told.equal(told[:1].expand_as(told))
+    torch.testing.assert_close(told[:1], _told(net, torch.zeros(1, 1, SIDE_PX, SIDE_PX)))
+
+
+def test_exposure_does_not_change_the_answers(net: FlukeNet) -> None:
+    photos = _photos(3)
+    told = _told(net, photos)
+    torch.testing.assert_close(told, _told(net, 2 * photos + 20), rtol=0, atol=0.05)
+    spread = told[:, :, :SHOWN].std(dim=(0, 1))
+    assert float(spread.min()) > 0.05, "they do change with the photo"
+
+
+def test_photos_are_answered_one_by_one(net: FlukeNet) -> None:
+    photos = _photos(3)
+    alone = torch.cat([_told(net, photo[None]) for photo in photos])
+    torch.testing.assert_close(_told(net, photos), alone, rtol=0, atol=1e-4)
+
+
+def test_an_untrained_network_expects_sea() -> None:
     torch.manual_seed(0)
-    net = BoxNet().eval()
-    photos = torch.rand(3, 1, SIDE_PX, SIDE_PX) * 100
-    with torch.inference_mode():
-        torch.testing.assert_close(net(photos), net(2 * photos + 20), rtol=0, atol=5e-3)
+    logits = _told(FlukeNet().eval(), _photos(2))[:, :, LOGIT]
+    assert float(torch.sigmoid(logits).max()) < 0.5
 
 
-def test_a_moved_box_stays_on_the_object() -> None:
-    """A bright rectangle is painted, moved, and found again by its brightness."""
-    count, side = 200, 100
-    draw = torch.rand(count, 4, generator=torch.Generator().manual_seed(1))
-    low = draw[:, :2] * 0.5
-    boxes = torch.cat([low, low + 0.2 + draw[:, 2:] * 0.29], dim=1)
-    pixels = (boxes * side).round()
-    boxes = pixels / side
-    at = torch.arange(side) + 0.5
-    across = (at > pixels[:, :1]) & (at < pixels[:, 2:3])
-    down = (at > pixels[:, 1:2]) & (at < pixels[:, 3:])
-    images = (down[:, :, None] & across[:, None, :]).float()[:, None] * 255
-    moved, wanted = _moved(images, boxes, torch.Generator().manual_seed(2))
-    assert moved.shape == (count, 1, SIDE_PX, SIDE_PX)
-    checked = 0
-    for image, box in zip(moved[:, 0], wanted, strict=True):
-        bright = image > 127
-        if bright.sum() < 30:
-            continue  # moved out of the picture, or nearly
-        columns, rows = bright.any(dim=0).nonzero(), bright.any(dim=1).nonzero()
-        ends = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        found = torch.tensor([float(end) for end in ends]) / SIDE_PX
-        torch.testing.assert_close(found, box, rtol=0, atol=1.01 / SIDE_PX)
-        checked += 1
-    assert checked > 150
-
-
-def test_a_short_fit_finds_drawn_flukes_better() -> None:
-    boxed = drawn_boxes(TrainConfig(drawn_whales=20, drawn_photos=2))
-    torch.manual_seed(0)
-    before = mean_overlap(BoxNet().eval(), boxed)
-    told: list[int] = []
-    net = fit_localiser(
-        boxed.photos, boxed.boxes, steps=60, seed=0, batch_size=32, progress=told.append
-    )
-    after = mean_overlap(net, boxed)
-    assert not net.training
-    assert sum(told) == 60
-    assert after > 0.6 > before + 0.1
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_the_same_seed_gives_the_same_net(steps: int) -> None:
-    boxed = drawn_boxes(TrainConfig(drawn_whales=2, drawn_photos=2))
-    made = [
-        fit_localiser(boxed.photos, boxed.boxes, steps=steps, seed=4, batch_size=4)
-        for _ in range(2)
-    ]
-    for one, two in zip(made[0].parameters(), made[1].parameters(), strict=True):
-        assert torch.equal(one, two)
+def test_a_place_is_told_of_what_is_there(net: FlukeNet) -> None:
+    """The answers move with the picture: a spot changes those around it most."""
+    plain = torch.full((1, 1, SIDE_PX, SIDE_PX), 100.0)
+    spotted = plain.clone()
+    spotted[0, 0, 8:24, 64:80] = 200.0  # rows 1 and 2, columns 8 and 9 of places
+    change = (_told(net, spotted) - _told(net, plain))[0, :, :SHOWN].abs().sum(dim=1).view(12, 12)
+    row, column = divmod(int(change.argmax()), 12)
+    assert 0 <= row <= 3 and 7 <= column <= 10

@@ -14,7 +14,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.training.architectures.ucsd import AlexNetWhole
 from flukeprint.training.backbones import BACKBONES
 from flukeprint.training.config import TrainConfig
-from flukeprint.training.networks import GeneralisedMean, Mean, Network, Scale
+from flukeprint.training.networks import BothSides, GeneralisedMean, Mean, Network, Scale
 from flukeprint.training.recipes import PAPERS, all_recipes
 
 EMBEDS = TrainConfig(
@@ -28,6 +28,7 @@ CLASSIFIES = TrainConfig(
     loss="softmax",
     new_whale="class",
     mirror_individuals=False,
+    both_sides=False,
 )
 
 
@@ -312,3 +313,15 @@ def test_the_small_recipes_networks_give_numbers(name: str) -> None:
         found = network(torch.rand(2, config.channels, config.height_px, config.width_px) * 255)
     assert bool(torch.isfinite(found).all())
     assert not torch.equal(found[0], found[1])
+
+
+def test_both_sides_put_the_mirrored_crop_beside_the_crop(network: Network) -> None:
+    sides = BothSides(network)
+    crops = torch.rand(3, 1, 32, 32) * 255
+    with torch.inference_mode():
+        told, mirrored = sides(crops), sides(crops.flip(3))
+        alone = network(crops)
+    assert sides.outputs == 48
+    torch.testing.assert_close(told[:, :24] * 2**0.5, alone)
+    torch.testing.assert_close(told.norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(mirrored, torch.cat([told[:, 24:], told[:, :24]], dim=1))

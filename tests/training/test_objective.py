@@ -48,6 +48,7 @@ SOFTMAX = TrainConfig(
     loss="softmax",
     new_whale="left-out",
     mirror_individuals=False,
+    both_sides=False,
     localise=False,
     ema_decay=0.0,
     warmup_share=0.0,

@@ -9,6 +9,7 @@ import torch
 
 from flukeprint.crops import crop
 from flukeprint.drawn import draw_whale, photograph
+from flukeprint.records import Fluke
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.data import STORED_MARGIN
 from flukeprint.training.device import Device
@@ -36,6 +37,7 @@ CONFIG = TrainConfig(
     noise=0.02,
     light=0.2,
     mirror_individuals=False,
+    both_sides=False,
 )
 SIZE = (CONFIG.height_px, CONFIG.width_px)
 
@@ -47,7 +49,7 @@ def _crops(shots: range) -> torch.Tensor:
         for shot in shots:
             photo = photograph(draw_whale(seed), shot, width_px=160, height_px=90)
             grey = photo.pixels.mean(axis=2).astype(np.uint8)
-            cut.append(crop(grey, photo.box, height, width, margin=STORED_MARGIN))
+            cut.append(crop(grey, Fluke(photo.box), height, width, margin=STORED_MARGIN))
     return torch.from_numpy(np.stack(cut))[:, None]
 
 

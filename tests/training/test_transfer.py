@@ -48,6 +48,7 @@ CONFIG = TrainConfig(
     loss="softmax",
     new_whale="class",
     mirror_individuals=False,
+    both_sides=False,
     augment="realtime",
     epochs=4,
     head_epochs=2,

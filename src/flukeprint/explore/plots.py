@@ -3,28 +3,35 @@ can be taken for a formula."""
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flukeprint.explore.records import Colour, Exploration, Sizes, Whales
 from flukeprint.pages import number, percent, plural
+from flukeprint.plotting import (
+    CORAL,
+    INK,
+    PAPER,
+    QUIET,
+    RULE,
+    SEA,
+    SHALLOW,
+    blank_figure,
+    png_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, QUIET, RULE, PAPER = "#1d2b33", "#5d6d76", "#d9e0e3", "#ffffff"
-SEA, SHALLOW, CORAL = "#1f6f8b", "#a9cfd9", "#d9623b"
-WIDTH_IN, DPI = 5.8, 200  # narrow, so that 10-point words can still be read on a phone
 GROUND = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 1.5}  # behind words
 MOST_BARS = 60
 
 
 def whales_plot(whales: Whales) -> bytes:
     """How many individuals have how many photos, on a log scale, with the tail in words."""
-    figure, axes = _figure(3.5)
+    figure, axes = blank_figure(3.5)
     photos = np.array([step.photos for step in whales.tail])
     counts = np.array([step.individuals for step in whales.tail])
     if not len(photos):
@@ -45,7 +52,7 @@ def whales_plot(whales: Whales) -> bytes:
     for line, height, colour in _tail_words(whales):
         axes.text(0.99, height, line, transform=axes.transAxes, ha="right", va="top", color=colour,
                   bbox=GROUND)  # fmt: skip
-    return _png(figure)
+    return png_of(figure)
 
 
 def _tail_words(whales: Whales) -> list[tuple[str, float, str]]:
@@ -65,7 +72,7 @@ def _tail_words(whales: Whales) -> list[tuple[str, float, str]]:
 
 def sizes_plot(sizes: Sizes) -> bytes:
     """Width against height in pixels; a dot's area grows with the photos of that size."""
-    figure, axes = _figure(3.9)
+    figure, axes = blank_figure(3.9)
     if not sizes.sizes:
         return _words(figure, axes, "no photo could be read")
     if len(sizes.sizes) == 1:
@@ -89,7 +96,7 @@ def sizes_plot(sizes: Sizes) -> bytes:
     _counts_on(axes.xaxis, right)
     _counts_on(axes.yaxis, top)
     axes.grid(visible=False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _name_sizes(axes: Axes, sizes: Sizes, top: float) -> None:
@@ -107,7 +114,7 @@ def _name_sizes(axes: Axes, sizes: Sizes, top: float) -> None:
 
 
 def _one_size(aspect: float, words: str) -> bytes:
-    figure, axes = _figure(2.2)
+    figure, axes = blank_figure(2.2)
     axes.axis("off")
     axes.set_aspect("equal")
     wide, high = min(aspect, 4.0) * 0.8, 0.8 * min(aspect, 4.0) / aspect
@@ -117,12 +124,12 @@ def _one_size(aspect: float, words: str) -> bytes:
     axes.text(wide + 0.12, high / 2, words, va="center", fontsize=12, linespacing=1.5)
     axes.set_xlim(-0.05, wide + 2.2)
     axes.set_ylim(-0.1, max(high, 0.8) + 0.1)
-    return _png(figure)
+    return png_of(figure)
 
 
 def colour_plot(colour: Colour) -> bytes:
     """How colourful the photos are, from grey to strong colour."""
-    figure, axes = _figure(2.5)
+    figure, axes = blank_figure(2.5)
     total = colour.grey + colour.colour
     if not total:
         return _words(figure, axes, "no photo could be read")
@@ -140,24 +147,7 @@ def colour_plot(colour: Colour) -> bytes:
     axes.spines["bottom"].set_visible(False)
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False)
-    return _png(figure)
-
-
-def _figure(height_in: float) -> tuple[Figure, Axes]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout="constrained", facecolor=PAPER)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(RULE)
-    axes.tick_params(which="both", color=RULE, labelcolor=QUIET, labelsize=9)
-    axes.xaxis.label.set_color(QUIET)
-    axes.yaxis.label.set_color(QUIET)
-    axes.grid(visible=True, axis="y", color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    return figure, axes
+    return png_of(figure)
 
 
 def _counts_on(axis: Any, most: float) -> None:
@@ -175,13 +165,7 @@ def _counts_on(axis: Any, most: float) -> None:
 def _words(figure: Figure, axes: Axes, words: str) -> bytes:
     axes.axis("off")
     axes.text(0.5, 0.5, words, ha="center", va="center", color=QUIET, transform=axes.transAxes)
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return png_of(figure)
 
 
 def all_plots(found: Exploration) -> dict[str, bytes]:

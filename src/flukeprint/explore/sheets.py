@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from flukeprint.explore.plots import INK, PAPER, QUIET, RULE
 from flukeprint.pages import one_line
 from flukeprint.photos import decode_rgb, read_photo
+from flukeprint.plotting import INK, PAPER, QUIET, RULE
 from flukeprint.records import Failure
 
 WASH = "#eef2f3"

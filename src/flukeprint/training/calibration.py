@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flukeprint.decide import Calibration
+from flukeprint.decide import Calibration, believe
 from flukeprint.rank import Likeness
-from flukeprint.splits import COMPETITION_NEW_SHARE
+from flukeprint.records import COMPETITION_NEW_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +20,29 @@ class _Prior:
     """Where the fit starts, and how far a few queries may carry it from there.
 
     A weak pull towards plain values keeps a handful of queries from giving wild certainty. Numbers
-    in the order of the gains and odds of :class:`flukeprint.decide.Calibration`.
+    in the order of ``FITTED``.
     """
 
-    start: tuple[float, float, float, float]
-    spread: tuple[float, float, float, float]
+    start: tuple[float, ...]
+    spread: tuple[float, ...]
     background: float
 
 
+FITTED = (
+    "likeness_gain",
+    "background_gain",
+    "known_log_odds",
+    "unidentified_log_odds",
+    "unlike_log_odds",
+    "abundance",
+)
 # By the kind of the model.
 _PRIORS = {
-    "embedding": _Prior((12.0, 4.0, -4.0, -8.0), (20.0, 10.0, 20.0, 10.0), 0.3),
+    "embedding": _Prior(
+        (12.0, 4.0, -4.0, -8.0, -3.0, 0.0), (20.0, 10.0, 20.0, 10.0, 3.0, 1.0), 0.3
+    ),
     # Logits are made to be exponents as they are: a gain of 1 gives the network's own odds.
-    "softmax": _Prior((1.0, 0.3, 0.0, 0.0), (2.0, 2.0, 20.0, 20.0), 0.0),
+    "softmax": _Prior((1.0, 0.3, 0.0, 0.0, -3.0, 0.0), (2.0, 2.0, 20.0, 20.0, 3.0, 1.0), 0.0),
 }
 
 SIZES = {40: 12, 160: 6, 640: 3, 2_560: 2}
@@ -66,21 +76,21 @@ def fit_calibration(cases: Sequence[Case], kind: str = "embedding") -> Calibrati
     means = [float(part.mean()) for part in backgrounds if not np.isnan(part).any()]
     usual = min(means, default=prior.background)
     parts = [
-        (*_tensors(case, np.nan_to_num(background, nan=usual)), case.weight)
+        (_tensors(case, np.nan_to_num(background, nan=usual)), case.weight)
         for case, background in zip(cases, backgrounds, strict=True)
     ]
     heft = sum(case.weight for case in cases)
     pull = heft / (2 * sum(len(case.truth) for case in cases))
     start, spread = torch.tensor(prior.start).double(), torch.tensor(prior.spread).double()
-    beliefs = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    beliefs = torch.zeros(len(FITTED), dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([beliefs], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
         values = start + beliefs * spread
         total = pull * beliefs.square().sum()
-        for whales, unidentified, background, target, weight in parts:
-            total = total + weight * _surprise(values, whales, unidentified, background, target)
+        for part, weight in parts:
+            total = total + weight * _surprise(values, part)
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
@@ -89,38 +99,59 @@ def fit_calibration(cases: Sequence[Case], kind: str = "embedding") -> Calibrati
 
 
 def _calibration(values: Sequence[float], usual_background: float) -> Calibration:
-    gain, background_gain, known, odd = values
-    return Calibration(
-        likeness_gain=gain,
-        background_gain=background_gain,
-        known_log_odds=known,
-        unidentified_log_odds=odd,
-        usual_background=usual_background,
-    )
+    fitted = dict(zip(FITTED, values, strict=True))
+    return Calibration(usual_background=usual_background, **fitted)
 
 
-def _tensors(case: Case, background: NDArray[np.float64]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A case in float64 tensors, its likenesses (Q, W) or (Q,); ``log_photos`` (W,)."""
+
+    whales: Tensor
+    unidentified: Tensor
+    background: Tensor
+    log_photos: Tensor
+    target: Tensor
+
+
+def _tensors(case: Case, background: NDArray[np.float64]) -> _Part:
     whales = case.likeness.whales.astype(np.float64)
-    return (
+    photos = case.likeness.photos
+    return _Part(
         torch.from_numpy(whales),
         torch.from_numpy(case.likeness.new.astype(np.float64)),
         torch.from_numpy(background),
+        torch.from_numpy(np.zeros(whales.shape[1]) if photos is None else np.log(photos)),
         torch.from_numpy(np.where(case.truth < 0, whales.shape[1], case.truth)),
     )
 
 
-def _surprise(
-    values: Tensor, whales: Tensor, unidentified: Tensor, background: Tensor, target: Tensor
-) -> Tensor:
+def _surprise(values: Tensor, part: _Part) -> Tensor:
     """Mean negative log-likelihood of the true answers; see :func:`flukeprint.decide.believe`."""
-    gain, background_gain, known, odd = values
+    gain, background_gain, known, odd, unlike, abundance = values
     # Likeness is -inf where the gallery has no unidentified whale. Its gradient would be 0 * inf.
-    none = torch.isneginf(unidentified)
-    against = background_gain * background
-    strange = odd + gain * unidentified.masked_fill(none, 0.0) - against
+    none = torch.isneginf(part.unidentified)
+    against = background_gain * part.background
+    strange = odd + gain * part.unidentified.masked_fill(none, 0.0) - against
     new = torch.nn.functional.softplus(strange).masked_fill(none, 0.0)
-    logits = torch.cat([known + gain * whales - against[:, None], new[:, None]], dim=1)
-    return torch.nn.functional.cross_entropy(logits, target)
+    count = part.whales.shape[1]
+    alike = known + gain * part.whales - against[:, None]
+    often = abundance * part.log_photos
+    often = often - torch.logsumexp(often, dim=0) + np.log(count)
+    whales = torch.logaddexp(alike, (unlike - np.log(count)).expand_as(alike)) + often
+    return torch.nn.functional.cross_entropy(torch.cat([whales, new[:, None]], dim=1), part.target)
+
+
+def true_probabilities(case: Case, calibration: Calibration) -> tuple[float, ...]:
+    """Quantiles, in steps of a hundredth, of the probabilities that true whales are given.
+
+    Empty where no query's whale is known.
+    """
+    known = np.flatnonzero(case.truth >= 0)
+    if not len(known):
+        return ()
+    given = believe(case.likeness, calibration).whales[known, case.truth[known]]
+    return tuple(np.quantile(given, np.linspace(0.0, 1.0, 101)).tolist())
 
 
 def smaller_catalogues(
@@ -146,7 +177,8 @@ def smaller_catalogues(
             share = COMPETITION_NEW_SHARE / (1.0 - COMPETITION_NEW_SHARE)
             stay = rng.choice(new, min(round(int(inside.sum()) * share), len(new)), replace=False)
             rows = np.sort(np.append(np.flatnonzero(inside), stay))
-            part = Likeness(likeness.whales[rows][:, whales], likeness.new[rows])
+            photos = None if likeness.photos is None else likeness.photos[whales]
+            part = Likeness(likeness.whales[rows][:, whales], likeness.new[rows], photos)
             column = np.where(inside[rows], np.searchsorted(whales, truth[rows]), -1)
             cases.append(Case(part, column, 1.0 / (often * len(sizes))))
     return cases

@@ -60,8 +60,8 @@ def drawn_cases(network: Network, progress: Progress = no_progress) -> list[Case
         photos = [photograph(whale, shot).pixels for shot in range(DRAWN_SHOTS)]
         if network.model.manifest.channels == 1:
             photos = [np.asarray(Image.fromarray(pixels).convert("L")) for pixels in photos]
-        boxes = network.locate([network.squash(pixels) for pixels in photos])
-        cuts = [network.cut(pixels, box) for pixels, box in zip(photos, boxes, strict=True)]
+        flukes = network.locate([network.squash(pixels) for pixels in photos])
+        cuts = [network.cut(pixels, fluke) for pixels, fluke in zip(photos, flukes, strict=True)]
         vectors.append(network.embed(cuts))
         step(1)
     names = [f"{seed:07d}" for seed in DRAWN_SEEDS for _ in range(DRAWN_SHOTS - 1)]

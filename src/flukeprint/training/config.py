@@ -40,6 +40,7 @@ class TrainConfig:
     head_batch_norm: bool = False
     dropout: float = 0.0
     embedding_size: int = 512
+    both_sides: bool = True
     height_px: int = 96
     width_px: int = 96
     # transfer
@@ -81,7 +82,7 @@ class TrainConfig:
     drawn_whales: int = 240
     drawn_photos: int = 4
     localise: bool = True
-    localiser_steps: int = 2_500
+    localiser_steps: int = 5_000
     # augmentation of a crop
     augment: str = "realtime"
     offline_shifts: int = 0
@@ -142,6 +143,8 @@ class TrainConfig:
             return "loss softmax cannot name whales unknown; set new_whale to class or left-out"
         if self.loss == "softmax" and self.mirror_individuals:
             return "loss softmax names whales, mirrored ones are none; set mirror_individuals=false"
+        if self.loss == "softmax" and self.both_sides:
+            return "loss softmax names whales, and has no embedding to double; set both_sides=false"
         if self.loss == "triplet" and self.batch_size < 2 * self.photos_per_whale:
             return "batch_size must hold two whales of photos_per_whale photos each"
         if self.loss != "softmax" and self.class_weight_power:

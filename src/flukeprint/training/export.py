@@ -27,12 +27,13 @@ from flukeprint.records import Split
 from flukeprint.scoring import embed_collection, score_protocols
 from flukeprint.splits import read_split
 from flukeprint.tables import fingerprint
-from flukeprint.training.calibration import fit_calibration
+from flukeprint.training.calibration import fit_calibration, true_probabilities
 from flukeprint.training.cases import drawn_cases, real_cases
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.data import SEEN_MARGIN, labels_of, samples_of
 from flukeprint.training.finder import load_localiser
 from flukeprint.training.localiser import SIDE_PX
+from flukeprint.training.networks import BothSides
 from flukeprint.training.networks import Network as TrainedNetwork
 from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.sides import part_of
@@ -94,6 +95,7 @@ def export(
         raise FlukeprintError(f"{folder.localiser}: missing; run the training again to remake it")
     classes = _classes(inner, collection, config)
     network = load_network(folder, config, len(classes))
+    answering = BothSides(network) if config.both_sides else network
     manifest = Manifest(
         kind="softmax" if classes else "embedding",
         channels=config.channels,
@@ -101,7 +103,7 @@ def export(
         width_px=config.width_px,
         margin=SEEN_MARGIN,
         localiser_px=SIDE_PX if localiser else 0,
-        embedding_size=network.outputs,
+        embedding_size=answering.outputs,
         classes=classes,
         preprocessing=PREPROCESSING,
         calibration=fit_calibration([]).to_dict(),
@@ -121,7 +123,7 @@ def export(
     )
     model = make_model(
         manifest,
-        to_onnx(network, (config.channels, config.height_px, config.width_px)),
+        to_onnx(answering, (config.channels, config.height_px, config.width_px)),
         to_onnx(localiser, (1, SIDE_PX, SIDE_PX)) if localiser else None,
     )
     runtime = Network(model)
@@ -132,10 +134,16 @@ def export(
     if config.drawn_whales and not classes:
         cases += drawn_cases(runtime, progress)
     calibration = fit_calibration(cases, manifest.kind)
+    true = true_probabilities(cases[0], calibration)
     reports = []
     if split.protocol != "random":  # twins on both sides: its scores would mislead
         reports = score_protocols(model, split, collection, embedded, calibration)
-    manifest = replace(manifest, calibration=calibration.to_dict(), metrics=_metrics_of(reports))
+    manifest = replace(
+        manifest,
+        calibration=calibration.to_dict(),
+        true_probabilities=true,
+        metrics=_metrics_of(reports),
+    )
     return save_model(manifest, model.embedder, model.localiser, out)
 
 

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_bytes
 from flukeprint.progress import Progress
 from flukeprint.records import Split, Table
+from flukeprint.training.boxed import (
+    boxes_of,
+    drawn_boxes,
+    hand_boxes,
+    mean_overlap,
+    no_boxes,
+    not_flukes,
+    squashed_photos,
+    stock_of,
+)
 from flukeprint.training.config import TrainConfig
-from flukeprint.training.data import BoxedPhotos, drawn_boxes, hand_boxes, mean_overlap
-from flukeprint.training.localiser import BoxNet, fit_localiser
+from flukeprint.training.localiser import FlukeNet
+from flukeprint.training.localiser_fit import fit_localiser
 from flukeprint.training.runfolder import RunFolder
 
 BOXES = "boxes.csv"
 
 
-def load_localiser(folder: RunFolder) -> BoxNet | None:
+def load_localiser(folder: RunFolder) -> FlukeNet | None:
     """The run's fluke finder, if it has one.
 
     Raises:
@@ -28,7 +38,7 @@ def load_localiser(folder: RunFolder) -> BoxNet | None:
     """
     if not folder.localiser.exists():
         return None
-    network = BoxNet()
+    network = FlukeNet()
     try:
         network.load_state_dict(from_safetensors(folder.localiser.read_bytes()))
     except Exception as error:  # safetensors and torch raise their own kinds
@@ -39,13 +49,14 @@ def load_localiser(folder: RunFolder) -> BoxNet | None:
     return network.eval()
 
 
-def _boxes_of(data: Path) -> Path:
+def boxes_file(data: Path) -> Path:
+    """Where a collection keeps boxes drawn by hand, if it has any."""
     return (data if data.is_dir() else data.parent) / BOXES
 
 
-def check_localiser(localiser: BoxNet, data: Path, table: Table, inner: Split) -> str:
+def check_localiser(localiser: FlukeNet, data: Path, table: Table, inner: Split) -> str:
     """How well it finds the flukes that were boxed by hand on photos it did not learn from."""
-    listing, trained = _boxes_of(data), set(inner.train)
+    listing, trained = boxes_file(data), set(inner.train)
     if not listing.is_file():
         return "flukes: no boxes drawn by hand to check against"
     boxed = hand_boxes(listing, table, [r.name for r in table.rows if r.name not in trained])
@@ -62,7 +73,7 @@ def find_flukes(
     config: TrainConfig,
     folder: RunFolder,
     progress: Progress,
-) -> BoxNet | None:
+) -> FlukeNet | None:
     """The run's fluke finder: trained now, unless the folder has it; None on whole photos.
 
     Raises:
@@ -73,22 +84,19 @@ def find_flukes(
     found = load_localiser(folder)
     if found is not None:
         return found
-    boxed = drawn_boxes(config)
-    listing = _boxes_of(data)
+    drawn, listing = drawn_boxes(config), boxes_file(data)
+    by_hand = no_boxes()
     if listing.is_file():
         by_hand = hand_boxes(listing, table, inner.train)
-        boxed = BoxedPhotos(
-            torch.cat([by_hand.photos, boxed.photos]), torch.cat([by_hand.boxes, boxed.boxes])
-        )
-    if not len(boxed.photos):
+    if not len(by_hand.photos) and not len(drawn.photos):
         raise FlukeprintError(
             f"{listing}: no fluke boxes to learn from; bring some, draw whales with "
             "--set drawn_whales=300, or train on whole photos with --set localise=false"
         )
     steps = config.localiser_steps
     network = fit_localiser(
-        boxed.photos,
-        boxed.boxes,
+        stock_of(by_hand, drawn, not_flukes(data), config.seed),
+        _unboxed(listing, table, inner, progress),
         steps=steps,
         seed=config.seed,
         progress=progress("finding flukes", steps),
@@ -98,3 +106,10 @@ def find_flukes(
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     write_bytes(folder.localiser, to_safetensors(weights))
     return load_localiser(folder)
+
+
+def _unboxed(listing: Path, table: Table, inner: Split, progress: Progress) -> Tensor:
+    """The photos to learn from that nobody boxed, squashed: (N, 1, 100, 100) uint8."""
+    boxed, side = boxes_of(listing) if listing.is_file() else {}, set(inner.train)
+    paths = {row.name: row.path for row in table.rows if row.name in side and row.name not in boxed}
+    return squashed_photos(list(paths.values()), progress("reading", len(paths)))

@@ -21,7 +21,7 @@ from flukeprint.training.data import (
     rows_of,
     samples_of,
 )
-from flukeprint.training.localiser import BoxNet
+from flukeprint.training.localiser import FlukeNet
 from flukeprint.training.validate import Validation
 
 
@@ -42,7 +42,7 @@ def lesson_of(
     collection: Collection,
     inner: Split,
     config: TrainConfig,
-    localiser: BoxNet | None,
+    localiser: FlukeNet | None,
     progress: Progress,
 ) -> tuple[Lesson, Validation]:
     """Cut the crops of a run's inner split, with the copies that its config asks for.

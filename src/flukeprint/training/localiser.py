@@ -1,99 +1,86 @@
-"""Train the network that finds the fluke, from boxes drawn by hand."""
+"""The network that finds flukes."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flukeprint.training.augment import Warp, relight, uniform
-from flukeprint.training.config import TrainConfig
+from flukeprint.localise import CORNERS, LOGIT, NUMBERS
 
-SIDE_PX = 64
+SIDE_PX = 96
+PLACES = SIDE_PX // 8  # on a side of the grid
+_WIDTHS = (16, 32, 64, 96, 128)
 
 
-class BoxNet(nn.Module):
-    """Squashed grey photos (N, 1, 64, 64), 0..255 float32, to boxes (N, 4): x0 y0 x1 y1, 0..1."""
+class FlukeNet(nn.Module):
+    """Squashed grey photos (N, 1, 96, 96), 0..255 float32, to (N, 144, 8) float32 answers.
+
+    A grid of 12 x 12 places, each with the numbers that :mod:`flukeprint.localise` reads: whether
+    a fluke's middle is there, its box as distances to the four edges (Tian et al., "FCOS: fully
+    convolutional one-stage object detection", ICCV 2019, section 3.1), whether it is upside down,
+    its slope, and whether the whole photo shows a fluke, the same for every place. Coarse maps
+    are brought to the fine one as in Lin et al., "Feature pyramid networks" (CVPR 2017).
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        before = 1
-        for width in (16, 32, 64, 96, 128):
-            layers += [
-                nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(inplace=True),
-                nn.Conv2d(width, width, 3, padding=1, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(inplace=True),
-            ]
-            before = width
-        self.features = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(128 * 4, 4))
+        first, second, fine, coarse, coarsest = _WIDTHS
+        self.stem = nn.Sequential(_halved(1, first), _halved(first, second), _halved(second, fine))
+        self.coarse, self.coarsest = _halved(fine, coarse), _halved(coarse, coarsest)
+        self.across = nn.ModuleList(nn.Conv2d(width, fine, 1) for width in _WIDTHS[2:])
+        self.whole = nn.Linear(coarsest, fine)
+        self.mix = nn.Sequential(
+            nn.BatchNorm2d(fine), nn.ReLU(inplace=True), *_same(fine, fine), *_same(fine, fine)
+        )
+        self.head = nn.Conv2d(fine, NUMBERS - 1, 1)
+        nn.init.constant_(self.head.bias[LOGIT], -3.0)  # type: ignore[index]  # most places are sea
+        self.photo = nn.Sequential(
+            nn.Linear(coarse + coarsest, fine), nn.ReLU(inplace=True), nn.Dropout(0.2)
+        )
+        self.shown = nn.Linear(fine + 1, 1)
+        middles = (torch.arange(PLACES) + 0.5) / PLACES
+        rows, columns = torch.meshgrid(middles, middles, indexing="ij")
+        self.register_buffer("middles", torch.stack([columns, rows], -1).view(-1, 2), False)
 
     def forward(self, photos: Tensor) -> Tensor:
         centred = photos - photos.mean(dim=(1, 2, 3), keepdim=True)
         scale = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        raw = self.head(self.features(centred / (scale + 1.0)))
-        middle, half = torch.sigmoid(raw[:, :2]), 0.5 * torch.sigmoid(raw[:, 2:])
-        corners = torch.cat([middle - half, middle + half], dim=1)
-        return corners.clamp(0.0, 1.0)
+        fine = self.stem(centred / (scale + 1.0))
+        coarse = self.coarse(fine)
+        coarsest = self.coarsest(coarse)
+        means = coarse.mean(dim=(2, 3)), coarsest.mean(dim=(2, 3))
+        mixed = self.across[0](fine) + self.whole(means[1])[:, :, None, None]
+        for layer, maps, times in ((1, coarse, 2.0), (2, coarsest, 4.0)):
+            mixed = mixed + F.interpolate(
+                self.across[layer](maps), scale_factor=times, mode="bilinear"
+            )
+        told = self.head(self.mix(mixed)).flatten(2).transpose(1, 2).float()
+        reach = torch.sigmoid(told[:, :, CORNERS])
+        middles = self.get_buffer("middles")
+        boxes = torch.cat([middles - reach[..., :2], middles + reach[..., 2:]], dim=2)
+        # A small fluke is seen from its place, what is no fluke from all around it.
+        likeliest = told[:, :, LOGIT].amax(dim=1, keepdim=True)
+        judged = torch.cat([self.photo(torch.cat(means, dim=1)).float(), likeliest], dim=1)
+        shown = self.shown(judged).float()[:, None]
+        return torch.cat(
+            [
+                told[:, :, : CORNERS.start],
+                boxes,
+                told[:, :, CORNERS.stop :],
+                shown.expand(-1, PLACES**2, 1),
+            ],
+            dim=2,
+        )
 
 
-def overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of (N, 4) boxes with (N, 4) boxes: (N,)."""
-    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
-    shared = (high - low).clamp_min(0.0).prod(dim=1)
-    areas = (a[:, 2:] - a[:, :2]).prod(dim=1) + (b[:, 2:] - b[:, :2]).prod(dim=1)
-    return shared / (areas - shared).clamp_min(1e-6)
+def _halved(before: int, width: int) -> nn.Sequential:
+    return nn.Sequential(*_same(before, width, 2), *_same(width, width))
 
 
-def fit_localiser(
-    photos: Tensor,
-    boxes: Tensor,
-    *,
-    steps: int,
-    seed: int,
-    batch_size: int = 64,
-    progress: Callable[[int], object] | None = None,
-) -> BoxNet:
-    """Fit a BoxNet to (N, 1, H, W) uint8 photos and their (N, 4) float32 boxes in 0..1."""
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    net = BoxNet().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
-    light = TrainConfig(noise=0.08, blur_px=1.0, light=0.5)
-    for _ in range(steps):
-        chosen = torch.randint(len(photos), (batch_size,), generator=generator)
-        images, wanted = _moved(photos[chosen].float(), boxes[chosen], generator)
-        images = relight(images, light, generator)
-        found = net(images.to(memory_format=torch.channels_last))
-        corners = F.smooth_l1_loss(found, wanted, beta=0.02)
-        loss = corners + 0.1 * (1 - overlap(found, wanted)).mean()
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        if progress:
-            progress(1)
-    return net.eval()
-
-
-def _moved(images: Tensor, boxes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Zoom, shift and mirror photos and their boxes alike."""
-    count = len(images)
-    zoom = torch.exp(uniform(2 * count, -0.45, 0.25, generator)).view(count, 2)
-    shift = uniform(2 * count, -0.25, 0.25, generator).view(count, 2)
-    turned = torch.rand(count, 2, generator=generator) < torch.tensor([0.5, 0.05])
-    flip = torch.where(turned, -1.0, 1.0)
-    theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1] = (zoom * flip).T
-    theta[:, :, 2] = shift
-    corners = (boxes.view(count, 2, 2) * 2 - 1 - shift[:, None]) / (zoom * flip)[:, None]
-    low, high = corners.amin(dim=1), corners.amax(dim=1)
-    moved = ((torch.cat([low, high], dim=1) + 1) / 2).clamp(0.0, 1.0)
-    return Warp(theta).apply(images, SIDE_PX, SIDE_PX), moved
+def _same(before: int, width: int, stride: int = 1) -> list[nn.Module]:
+    return [
+        nn.Conv2d(before, width, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    ]

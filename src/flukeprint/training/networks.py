@@ -99,6 +99,22 @@ class Network(nn.Module):
         return self.answer(self.bottleneck(crops))
 
 
+class BothSides(nn.Module):
+    """A network's embedding of a crop beside that of the crop mirrored: (N, 2 D) unit vectors.
+
+    Two photos are as alike as their right ways round and their mirrored ones are on average.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.outputs = 2 * network.outputs
+
+    def forward(self, crops: Tensor) -> Tensor:
+        sides = torch.cat([self.network(crops), self.network(crops.flip(3))], dim=1)
+        return sides / 2**0.5
+
+
 def _pooling(backbone: nn.Module, config: TrainConfig) -> tuple[nn.Module, int]:
     """The pooling and how many numbers it gives."""
     maps, height, width = feature_shape(

@@ -97,7 +97,7 @@ def _gains(likeness: Likeness, truth: NDArray[np.int64], fit: Calibration) -> ND
 
 
 def _rows(likeness: Likeness, chosen: NDArray[np.bool_]) -> Likeness:
-    return Likeness(likeness.whales[chosen], likeness.new[chosen])
+    return Likeness(likeness.whales[chosen], likeness.new[chosen], likeness.photos)
 
 
 def _halves(labels: Sequence[str]) -> NDArray[np.int64]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flukeprint.explore.plots import CORAL, INK, QUIET, SEA
 from flukeprint.files import make_folder, write_bytes, write_text
+from flukeprint.plotting import CORAL, INK, QUIET, SEA
 from flukeprint.training.bench import table
 from flukeprint.training.bench.kept import CONFUSED, QUERIES, SCORES
 from flukeprint.training.bench.rows import Row

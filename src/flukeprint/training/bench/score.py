@@ -11,7 +11,6 @@ from flukeprint import metrics
 from flukeprint.collection import Collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import (
-    ANSWERS,
     Asked,
     Report,
     answers_of,
@@ -27,6 +26,7 @@ from flukeprint.rank import GalleryIndex, nearest
 from flukeprint.records import NEW_WHALE, Split, Table, whale_apart
 from flukeprint.scoring import RUN_MODEL
 from flukeprint.splits import read_split
+from flukeprint.told import ANSWERS
 from flukeprint.training.bench.rows import Scored, collapse_share
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.report import embedded_for

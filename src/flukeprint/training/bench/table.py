@@ -8,8 +8,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flukeprint.explore.plots import CORAL, INK, PAPER, QUIET, RULE, SEA
 from flukeprint.pages import one_line
+from flukeprint.plotting import CORAL, INK, PAPER, QUIET, RULE, SEA
 from flukeprint.records import Interval
 from flukeprint.tables import guard
 from flukeprint.training.bench.rows import Row, Scored

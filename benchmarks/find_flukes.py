@@ -1,0 +1,117 @@
+"""How well flukes are found, and other things told apart, cross-validated.
+
+    python benchmarks/find_flukes.py DATA --out FOLDER [--folds 5] [--steps N]
+
+DATA is a labelled collection with boxes.csv and not_flukes/. Each fold trains a localiser as
+flukeprint train does, on the boxes and photos of the other folds, and looks at its own: photos of
+flukes, photos of other things, and strips of sea, sky, boats and text cut from beside the boxes.
+Twins lie in one fold. Folds that are done are not done again. Prints JSON, kept in
+FOLDER/find-flukes.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flukeprint.collection import Collection, read_collection
+from flukeprint.files import make_folder, read_json, write_text
+from flukeprint.training.boxed import (
+    beside,
+    boxes_of,
+    drawn_boxes,
+    hand_boxes,
+    not_flukes,
+    overlaps,
+    squashed_photos,
+    stock_of,
+)
+from flukeprint.training.config import TrainConfig
+from flukeprint.training.finder import boxes_file
+from flukeprint.training.localiser import FlukeNet
+from flukeprint.training.localiser_fit import fit_localiser, flukes_on
+
+SEED = 0
+
+
+def main() -> None:
+    """Parse, train what is missing, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=TrainConfig().localiser_steps)
+    asked = parser.parse_args()
+    make_folder(asked.out)
+    collection = read_collection(asked.data)
+    parts = []
+    for fold in range(asked.folds):
+        kept = asked.out / f"fold-{fold}-of-{asked.folds}-{asked.steps}.json"
+        if not kept.is_file():
+            print(f"fold {fold + 1} of {asked.folds}", file=sys.stderr)
+            part = measure(asked.data, collection, fold, asked.folds, asked.steps)
+            write_text(kept, json.dumps(part) + "\n")
+        parts.append(read_json(kept))
+    result = {"folds": asked.folds, "steps": asked.steps, **summary(parts)}
+    write_text(asked.out / "find-flukes.json", json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def measure(
+    data: Path, collection: Collection, fold: int, folds: int, steps: int
+) -> dict[str, list[float]]:
+    """One fold's overlaps with boxes, and the probabilities of a fluke on each kind of picture."""
+    paths = {row.name: row.path for row in collection.table.rows}
+    fold_of = {name: collection.twin_group[name] % folds for name in collection.twin_group}
+    listing = boxes_file(data)
+    boxed = set(boxes_of(listing))
+    mine = [name for name in fold_of if fold_of[name] == fold]
+    others = [name for name in fold_of if fold_of[name] != fold]
+    known = hand_boxes(listing, collection.table, others)
+    held = hand_boxes(listing, collection.table, mine)
+    strangers = not_flukes(data)
+    apart = torch.arange(len(strangers)) % folds == fold
+    unboxed = squashed_photos([paths[name] for name in others if name not in boxed])
+    stock = stock_of(known, drawn_boxes(TrainConfig()), strangers[~apart], SEED)
+    localiser = fit_localiser(stock, unboxed, steps=steps, seed=SEED)
+    return {
+        "overlaps": overlaps(localiser, held).tolist(),
+        "flukes": shown(localiser, squashed_photos([paths[name] for name in mine])),
+        "not_flukes": shown(localiser, strangers[apart]),
+        "beside": shown(localiser, beside(held)),
+    }
+
+
+def shown(localiser: FlukeNet, photos: Tensor) -> list[float]:
+    """The probability that each photo shows a fluke."""
+    return [fluke.probability for fluke in flukes_on(localiser, photos)]
+
+
+def summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """All folds together, and the shares passed and refused in each."""
+    told: dict[str, Any] = {}
+    overlap = np.array([one for part in parts for one in part["overlaps"]])
+    told["boxes"] = len(overlap)
+    told["overlap_mean"] = float(overlap.mean())
+    told["overlap_above_half"] = float((overlap > 0.5).mean())
+    for kind, passes in (("flukes", False), ("not_flukes", True), ("beside", True)):
+        shares = [np.array(part[kind]) for part in parts]
+        wrong = [(share >= 0.5) if passes else (share < 0.5) for share in shares]
+        name = "passed" if passes else "refused"
+        told[kind] = {
+            "photos": sum(map(len, shares)),
+            name: float(np.concatenate(wrong).mean()),
+            f"{name}_by_fold": [float(one.mean()) for one in wrong],
+        }
+    return told
+
+
+if __name__ == "__main__":
+    main()
