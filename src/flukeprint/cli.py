@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from flukeprint import __version__
+from flukeprint import __version__, cli_training
+from flukeprint.cli_options import CACHE, DATA, DEVICE, JSON, MODEL, PATH, json_text
+from flukeprint.cli_training import training_side
 from flukeprint.errors import FlukeprintError
 
 # The library is imported inside the commands: --help must not wait for NumPy.
-
-PATH = click.Path(readable=False, path_type=Path)  # the library says what is wrong with a file
-DATA = click.argument("data", type=PATH)
-MODEL = click.option(
-    "--model",
-    "model_path",
-    type=PATH,
-    help="Model file; else the shipped one.",
-)
-CACHE = click.option(
-    "--cache",
-    type=PATH,
-    help="Where embeddings are kept; else the user cache.",
-)
-DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-TRAIN_DEVICE = click.option(
-    "--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."
-)
-CONFIG = click.option("--config", type=PATH, help="TOML file with settings.")
-SETTINGS = click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting; repeat."
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,6 +24,10 @@ def cli() -> None:
 
     Start with: flukeprint demo, then flukeprint identify PHOTOS --gallery CATALOGUE.
     """
+
+
+for command in cli_training.COMMANDS:
+    cli.add_command(command)
 
 
 @cli.command()
@@ -130,205 +112,6 @@ def split(
 
 
 @cli.command()
-@DATA
-@click.option("--out", type=PATH, required=True, help="The run's folder.")
-@CONFIG
-@SETTINGS
-@click.option("--folds", type=click.IntRange(2, 100), help="Cross-validate: train so many folds.")
-@click.option("--pretrained", is_flag=True, help="Fetch the backbone's published weights.")
-@click.option("--weights", type=PATH, help="The backbone's weights: safetensors or state dict.")
-@TRAIN_DEVICE
-@JSON
-def train(
-    data: Path,
-    out: Path,
-    config: Path | None,
-    settings: tuple[str, ...],
-    folds: int | None,
-    pretrained: bool,
-    weights: Path | None,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Train a model on a labelled collection; a run that was cut goes on where it was.
-
-    Needs the extra flukeprint[train], in a checkout: pip install '.[train]'.
-    """
-    from flukeprint.console_progress import progress_bar
-
-    read_config = _training("config", "read_config")
-    chosen = read_config(config, [*settings, *_starting(pretrained, weights)])
-    with progress_bar() as progress:
-        told = {
-            "device": device,
-            "progress": progress,
-            "report": lambda line: click.echo(line, err=True),
-        }
-        if folds:
-            result = _training("folds", "cross_validate")(data, out, chosen, folds, **told)
-        else:
-            result = _training("train", "train")(data, out, chosen, **told)
-    if as_json:
-        click.echo(_json(result))
-    elif folds:
-        click.echo(_training("folds", "folds_text")(result))
-    else:
-        known = result.get("top1_known")  # not there without a known whale to ask about
-        top1 = "" if known is None else f", top-1 on known whales {known:.3f}"
-        click.echo(
-            f"best epoch {result['epoch']}: validation MAP@5 {result['map5']:.3f}{top1}; "
-            f"next: flukeprint export {out} --out MODEL"
-        )
-
-
-def _starting(pretrained: bool, weights: Path | None) -> list[str]:
-    """The settings that the options for published weights stand for."""
-    if pretrained and weights:
-        raise FlukeprintError("--pretrained fetches weights, --weights brings them; give one")
-    if weights:
-        return ["pretrained=false", f"weights={_json(str(weights))}"]
-    return ["pretrained=true"] if pretrained else []
-
-
-@cli.command()
-@click.argument("run", type=PATH)
-@click.option("--out", type=PATH, required=True, help="Model file to write.")
-def export(run: Path, out: Path) -> None:
-    """Turn a training run into one model file that needs no PyTorch, its own scores in it."""
-    from flukeprint.console_progress import progress_bar
-
-    library = _training("export", "export")
-    with progress_bar() as progress:
-        model = library(run, out, progress=progress)
-    click.echo(f"{out}: model {model.id[:16]}, {out.stat().st_size / 1e6:.1f} MB")
-
-
-@cli.command()
-@DATA
-@click.option("--out", type=PATH, required=True, help="The search's folder.")
-@click.option("--config", type=PATH, help="TOML file with settings to start from.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting; repeat.")
-@click.option("--what", required=True, help="learning-rate or augmentation.")
-@click.option(
-    "--trials",
-    default=12,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How many values to try, those of an earlier call among them.",
-)
-@click.option("--epochs", type=int, help="Epochs of a trial; else the config's.")
-@TRAIN_DEVICE
-@JSON
-def search(
-    data: Path,
-    out: Path,
-    config: Path | None,
-    settings: tuple[str, ...],
-    what: str,
-    trials: int,
-    epochs: int | None,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Search for a better learning rate or range of augmentation; one that was cut goes on.
-
-    Each trial is a training run, scored on its validation photos. Needs flukeprint[train].
-    """
-    from flukeprint.console_progress import progress_bar
-
-    read_config, library = _training("config", "read_config"), _training("search", "search")
-    with progress_bar() as progress:
-        best = library(
-            data,
-            out,
-            read_config(config, list(settings)),
-            what=what,
-            trials=trials,
-            epochs=epochs,
-            device=device,
-            progress=progress,
-            report=lambda line: click.echo(line, err=True),
-        )
-    if as_json:
-        click.echo(_json(best))
-    else:
-        named = ", ".join(f"{name} {value:.4g}" for name, value in best["settings"].items())
-        click.echo(
-            f"best of {best['trials']} trials ({best['failed']} failed): {named}, validation MAP@5 "
-            f"{best['value']:.3f}; next: "
-            f"flukeprint train {data} --config {out / 'best.toml'} --out RUN"
-        )
-
-
-@cli.group()
-def bench() -> None:
-    """Measure systems side by side."""
-
-
-@bench.command()
-@click.option("--data", type=PATH, help="A labelled collection.")
-@click.option("--out", type=PATH, help="Folder for the runs and the table; a cut bench goes on.")
-@click.option("--only", multiple=True, metavar="NAME", help="One recipe, or a .toml file; repeat.")
-@click.option(
-    "--epochs",
-    multiple=True,
-    metavar="N|NAME=N",
-    help="Fewer or more epochs than the recipes', for all or for one; repeat.",
-)
-@click.option(
-    "--weights",
-    multiple=True,
-    metavar="NAME=FILE",
-    help="Published weights for a transfer recipe; repeat.",
-)
-@click.option("--pretrained", is_flag=True, help="Fetch published weights for the transfers.")
-@click.option("--list", "listing", is_flag=True, help="Name the recipes and what was published.")
-@TRAIN_DEVICE
-@JSON
-def papers(
-    data: Path | None,
-    out: Path | None,
-    only: tuple[str, ...],
-    epochs: tuple[str, ...],
-    weights: tuple[str, ...],
-    pretrained: bool,
-    listing: bool,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Train and score every system of the two student papers, all the same way.
-
-    Writes papers.md, papers.csv and papers.png into the folder results in --out, each run's curves
-    and answers beside them.
-    """
-    if listing:
-        told = _training("bench.listing", "listing_json" if as_json else "list_recipes")
-        click.echo(told().rstrip())
-        return
-    if data is None or out is None:
-        raise FlukeprintError("bench papers needs --data and --out (or --list)")
-    from flukeprint.console_progress import progress_bar
-
-    library, markdown = (
-        _training("bench.run", "bench_papers"),
-        _training("bench.table", "markdown"),
-    )
-    with progress_bar() as progress:
-        rows = library(
-            data,
-            out,
-            only=only,
-            epochs=epochs,
-            weights=weights,
-            pretrained=pretrained,
-            device=device,
-            progress=progress,
-            report=lambda line: click.echo(line, err=True),
-        )
-    click.echo(_json([row.to_dict() for row in rows]) if as_json else markdown(rows))
-
-
-@cli.command()
 @click.argument("target", type=PATH)
 @click.option("--data", type=PATH, help="Labelled collection for a MODEL.")
 @click.option("--split", "split_path", type=PATH, help="From flukeprint split.")
@@ -359,7 +142,7 @@ def evaluate(
 
     with progress_bar() as progress:
         if is_unexported_run(target):
-            _training("export", "export")(target, target / RUN_MODEL, progress=progress)
+            training_side("export", "export")(target, target / RUN_MODEL, progress=progress)
         reports = evaluate_target(
             target,
             data=data,
@@ -371,7 +154,7 @@ def evaluate(
             progress=progress,
         )
     if as_json:
-        click.echo(_json([report.summary() for report in reports]))
+        click.echo(json_text([report.summary() for report in reports]))
     else:
         metrics_table(reports)
 
@@ -578,22 +361,6 @@ def _stop(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _training(module: str, name: str) -> Callable[..., Any]:
-    """A function of the training side, or a clear word where the extra is not installed."""
-    from importlib import import_module
-
-    try:
-        function: Callable[..., Any] = getattr(import_module(f"flukeprint.training.{module}"), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("flukeprint"):
-            raise
-        raise FlukeprintError(
-            f"training needs {error.name}: install flukeprint[train], in a checkout with "
-            "pip install '.[train]'"
-        ) from None
-    return function
-
-
 def _cache_folder(named: Path | None) -> Path:
     from flukeprint.cache import default_folder
 
@@ -607,9 +374,3 @@ def _is_in(path: Path, folder: Path) -> bool:
 def _tell_failures(failures: tuple[Any, ...]) -> None:
     for failure in failures:
         click.echo(f"warning: {failure.path}: {failure.reason}; left out", err=True)
-
-
-def _json(value: object) -> str:
-    import json
-
-    return json.dumps(value, indent=1)
