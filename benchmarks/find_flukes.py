@@ -25,6 +25,7 @@ from flukeprint.collection import Collection, read_collection
 from flukeprint.files import make_folder, read_json, write_text
 from flukeprint.training.boxed import (
     beside,
+    boxes_file,
     boxes_of,
     drawn_boxes,
     hand_boxes,
@@ -34,7 +35,6 @@ from flukeprint.training.boxed import (
     stock_of,
 )
 from flukeprint.training.config import TrainConfig
-from flukeprint.training.finder import boxes_file
 from flukeprint.training.localiser import FlukeNet
 from flukeprint.training.localiser_fit import fit_localiser, flukes_on
 

@@ -138,9 +138,9 @@ class Cache:
 
 
 def _numbers(look: Look) -> tuple[float, ...]:
-    fluke, box, quality = look.fluke, look.fluke.box, look.quality
+    fluke, quality = look.fluke, look.quality
     return (
-        *(box.x0, box.y0, box.x1, box.y1),
+        *fluke.box.corners,
         *(fluke.probability, fluke.slope, float(fluke.upside_down), float(fluke.others)),
         *(quality.width_px, quality.height_px, quality.sharpness, quality.contrast),
         *(quality.tilt_deg, quality.value),

@@ -182,12 +182,9 @@ def crop(
     from flukeprint.look import look_at, write_crop
     from flukeprint.model import load_model
     from flukeprint.network import Network
-    from flukeprint.photos import find_photos, left_out
     from flukeprint.records import Failure
 
-    found = find_photos(photos)
-    for line in left_out(photos):
-        click.echo(f"warning: {line}", err=True)
+    found = _photos_under(photos)
     network = Network(load_model(model_path), device=device)
     # Also what a link leads to is a photo that no crop may replace.
     places = [Path(place) for path in found for place in (path, os.path.realpath(path))]
@@ -267,16 +264,13 @@ def identify(
     from flukeprint.identify import identify as library
     from flukeprint.model import load_model
     from flukeprint.network import Network
-    from flukeprint.photos import find_photos, left_out
     from flukeprint.submission import fillers, write_submission
     from flukeprint.tables import read_table
 
     table = read_table(gallery)
     for note in table.notes:
         click.echo(f"note: {gallery}: {note}", err=True)
-    found = find_photos(photos)
-    for line in left_out(photos):
-        click.echo(f"warning: {line}", err=True)
+    found = _photos_under(photos)
     check_outputs(
         {"--csv": csv_path, "--kaggle": kaggle, "--sheet": sheet},
         [gallery, *found, *(row.path for row in table.rows)],
@@ -365,6 +359,16 @@ def _cache_folder(named: Path | None) -> Path:
     from flukeprint.cache import default_folder
 
     return named or default_folder()
+
+
+def _photos_under(paths: tuple[Path, ...]) -> list[Path]:
+    """The photos among files and folders; pictures in formats that are passed over are named."""
+    from flukeprint.photos import find_photos, left_out
+
+    found = find_photos(paths)
+    for line in left_out(paths):
+        click.echo(f"warning: {line}", err=True)
+    return found
 
 
 def _is_in(path: Path, folder: Path) -> bool:

@@ -105,7 +105,7 @@ def export(run: Path, out: Path) -> None:
 @DATA
 @click.option("--out", type=PATH, required=True, help="The search's folder.")
 @click.option("--config", type=PATH, help="TOML file with settings to start from.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting; repeat.")
+@SETTINGS
 @click.option("--what", required=True, help="learning-rate or augmentation.")
 @click.option(
     "--trials",

@@ -63,6 +63,12 @@ def evened(cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(np.clip(128.0 + 50.0 * spread, 0, 255).round(), dtype=np.uint8)
 
 
+def squashed(pixels: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """A whole photo, grey or colour, as a grey square: (side_px, side_px) uint8."""
+    grey = Image.fromarray(pixels).convert("L")
+    return np.asarray(grey.resize((side_px, side_px), Image.Resampling.BILINEAR))
+
+
 def planes(cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A crop as a network takes it: (H, W) to (1, H, W), (H, W, 3) to (3, H, W); a view."""
     return cut[None] if cut.ndim == 2 else np.moveaxis(cut, -1, 0)

@@ -282,12 +282,13 @@ def query_rows(
     told: Told | None,
 ) -> list[dict[str, Any]]:
     """One row a query: its truth, the place of that (0 past five) and the five answers."""
+    figures = [{"new": ""}] * len(asked.names) if told is None else told.rows()
     return [
         {
             "photo": name,
             "truth": asked.labels[row],
             "place": int(places[row]) if places[row] <= ANSWERS else 0,
-            **({"new": ""} if told is None else told.row(row)),
+            **figures[row],
             **{f"answer_{k + 1}": label for k, label in enumerate(answers[row][:ANSWERS])},
         }
         for row, name in enumerate(asked.names)

@@ -138,15 +138,13 @@ def identify(
     least = None if miss_rate is None else _least_to_review(manifest, miss_rate)
     gallery = prepare_gallery(table, network, cache, progress)
     done = embed_photos(photos, network, cache, progress("photos", len(photos)))
+    looks = dict(zip(done.places.tolist(), done.looks, strict=True))
     answers = [
         Identification(str(path), failure=failure.reason)
         if (failure := done.failures.get(place))
-        else Identification(str(path))
+        else Identification(str(path), look=looks[place])
         for place, path in enumerate(photos)
     ]
-    looks = dict(zip(done.places.tolist(), done.looks, strict=True))
-    for place, look in looks.items():
-        answers[place] = replace(answers[place], look=look)
     matched = np.array([look.fluke.seen for look in done.looks], dtype=np.bool_)
     vectors, places = done.embeddings.vectors[matched], done.places[matched]
     for start in range(0, len(vectors), BLOCK):

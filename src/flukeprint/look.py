@@ -128,8 +128,7 @@ def write_crop(cut: NDArray[np.uint8], photo: Path, out: Path, taken: set[str]) 
 
 def is_enough(waiting: Sequence[Shrunk]) -> bool:
     """Whether so many photos are a batch, or too much to keep in memory for more."""
-    many = sum(photo.pixels.nbytes for photo in waiting) > WAITING_BYTES
-    return len(waiting) == BATCH or many
+    return len(waiting) == BATCH or sum(photo.pixels.nbytes for photo in waiting) > WAITING_BYTES
 
 
 def in_turn(

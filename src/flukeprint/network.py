@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from flukeprint.crops import crop, planes
+from flukeprint.crops import crop, planes, squashed
 from flukeprint.errors import FlukeprintError
 from flukeprint.localise import NUMBERS, fluke_of
 from flukeprint.model import Model
@@ -52,8 +51,7 @@ class Network:
         localiser.
         """
         side = self.model.manifest.localiser_px if self._localiser else 1
-        grey = Image.fromarray(pixels).convert("L")
-        return np.asarray(grey.resize((side, side), Image.Resampling.BILINEAR))
+        return squashed(pixels, side)
 
     def locate(self, squashed: Sequence[NDArray[np.uint8]]) -> list[Fluke]:
         """Find the fluke in each of N squashed photos (see :meth:`squash`).

@@ -27,6 +27,11 @@ class Box:
         if not (0.0 <= self.x0 < self.x1 <= 1.0 and 0.0 <= self.y0 < self.y1 <= 1.0):
             raise ValueError(f"not a box inside the photo: {self}")
 
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom."""
+        return self.x0, self.y0, self.x1, self.y1
+
 
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 SEEN = 0.75

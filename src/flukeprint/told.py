@@ -34,11 +34,14 @@ class Told:
         most = self.beliefs.whales.max(axis=1, initial=0.0)
         return np.asarray(np.maximum(most, self.beliefs.new), dtype=np.float64)
 
-    def row(self, row: int) -> dict[str, Any]:
-        """One query's figures."""
-        figures = (self.beliefs.new[row], self.first()[row], self.quality[row])
+    def rows(self) -> list[dict[str, Any]]:
+        """Each query's figures."""
         names = ("new", "probability", "quality")
-        return {name: round(float(figure), 6) for name, figure in zip(names, figures, strict=True)}
+        columns = zip(self.beliefs.new, self.first(), self.quality, strict=True)
+        return [
+            {name: round(float(figure), 6) for name, figure in zip(names, figures, strict=True)}
+            for figures in columns
+        ]
 
     def missed(self, true_probabilities: Sequence[float]) -> list[dict[str, Any]]:
         """What a reviewer misses at some miss rates, and how many candidates that takes.

@@ -17,8 +17,9 @@ from flukeprint.records import LabelledPhoto, Split, Table
 from flukeprint.training import boxed as making
 from flukeprint.training import finder
 from flukeprint.training import localiser_fit as fitting
+from flukeprint.training.boxed import boxes_file
 from flukeprint.training.config import TrainConfig
-from flukeprint.training.finder import boxes_file, check_localiser, find_flukes, load_localiser
+from flukeprint.training.finder import check_localiser, find_flukes, load_localiser
 from flukeprint.training.localiser import FlukeNet
 from flukeprint.training.runfolder import RunFolder
 

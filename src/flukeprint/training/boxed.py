@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +11,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from flukeprint.crops import squashed
 from flukeprint.drawn import draw_whale, photograph
 from flukeprint.drawn.scene import draw_sea
 from flukeprint.errors import FlukeprintError
-from flukeprint.photos import decode_grey, photos_under, read_photo
-from flukeprint.records import Failure, Table
+from flukeprint.photos import photos_under
+from flukeprint.records import Table
 from flukeprint.tables import csv_rows
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.data import (
@@ -26,14 +27,13 @@ from flukeprint.training.data import (
     Progress,
     Sample,
     drawn_samples,
-    grey,
     load_pixels,
 )
 from flukeprint.training.localiser import FlukeNet
 from flukeprint.training.localiser_fit import flukes_on
 from flukeprint.training.scenes import Stock, overlap
 
-NOT_FLUKES = "not_flukes"
+BOXES, NOT_FLUKES = "boxes.csv", "not_flukes"
 PHOTO_PX = 100
 CORNERS = ("x0", "y0", "x1", "y1")
 LEAST_STRIP_PX, GAP_PX = 18, 3  # of a photo's side beside its fluke, to be worth a picture
@@ -66,8 +66,8 @@ def drawn_boxes(config: TrainConfig) -> BoxedPhotos:
         photo = photograph(
             draw_whale(seed), shot, width_px=DRAWN_WIDTH_PX, height_px=DRAWN_HEIGHT_PX
         )
-        photos.append(_squashed(grey(photo.pixels)))
-        boxes.append([photo.box.x0, photo.box.y0, photo.box.x1, photo.box.y1])
+        photos.append(squashed(photo.pixels, PHOTO_PX))
+        boxes.append(photo.box.corners)
     return BoxedPhotos(_stacked(photos), torch.tensor(boxes).view(-1, 4))
 
 
@@ -112,14 +112,21 @@ def not_flukes(data: Path) -> Tensor:
 
     Those that cannot be read are left out.
     """
-    folder = (data if data.is_dir() else data.parent) / NOT_FLUKES
+    folder = _folder_of(data) / NOT_FLUKES
     photos = []
     for path in photos_under(folder) if folder.is_dir() else ():
-        read = read_photo(path)
-        pixels = read if isinstance(read, Failure) else decode_grey(read, least_px=4 * PHOTO_PX)
-        if not isinstance(pixels, Failure):
-            photos.append(_squashed(pixels))
+        with suppress(FlukeprintError):
+            photos.append(_square(path))
     return _stacked(photos)
+
+
+def boxes_file(data: Path) -> Path:
+    """Where a collection keeps boxes drawn by hand, if it has any."""
+    return _folder_of(data) / BOXES
+
+
+def _folder_of(data: Path) -> Path:
+    return data if data.is_dir() else data.parent
 
 
 def stock_of(by_hand: BoxedPhotos, drawn: BoxedPhotos, others: Tensor, seed: int) -> Stock:
@@ -153,9 +160,8 @@ def mean_overlap(localiser: FlukeNet, boxed: BoxedPhotos) -> float:
 
 def overlaps(localiser: FlukeNet, boxed: BoxedPhotos) -> Tensor:
     """Intersection over union of the box found in each of N photos with the true one: (N,)."""
-    found = [fluke.box for fluke in flukes_on(localiser, boxed.photos)]
-    corners = torch.tensor([[box.x0, box.y0, box.x1, box.y1] for box in found])
-    return overlap(corners, boxed.boxes)
+    found = [fluke.box.corners for fluke in flukes_on(localiser, boxed.photos)]
+    return overlap(torch.tensor(found), boxed.boxes)
 
 
 def squashed_photos(paths: Sequence[Path], progress: Progress | None = None) -> Tensor:
@@ -166,7 +172,7 @@ def squashed_photos(paths: Sequence[Path], progress: Progress | None = None) -> 
     """
     photos = []
     for path in paths:
-        photos.append(_squashed(load_pixels(Sample("", "", path=path))))
+        photos.append(_square(path))
         if progress:
             progress(1)
     return _stacked(photos)
@@ -194,7 +200,7 @@ def beside(boxed: BoxedPhotos) -> Tensor:
             (0, bottom + GAP_PX, PHOTO_PX, PHOTO_PX),
         ):
             if min(x1 - x0, y1 - y0) >= LEAST_STRIP_PX:
-                strips.append(_squashed(photo[0, y0:y1, x0:x1].numpy()))
+                strips.append(squashed(photo[0, y0:y1, x0:x1].numpy(), PHOTO_PX))
     return _stacked(strips)
 
 
@@ -222,9 +228,8 @@ def _shuffled(photos: Tensor, generator: torch.Generator) -> Tensor:
     return pictures
 
 
-def _squashed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    size = (PHOTO_PX, PHOTO_PX)
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+def _square(path: Path) -> NDArray[np.uint8]:
+    return squashed(load_pixels(Sample("", "", path=path)), PHOTO_PX)
 
 
 def _stacked(photos: Sequence[NDArray[np.uint8]]) -> Tensor:

@@ -142,7 +142,7 @@ def _surprise(values: Tensor, part: _Part) -> Tensor:
     return torch.nn.functional.cross_entropy(torch.cat([whales, new[:, None]], dim=1), part.target)
 
 
-def true_probabilities(case: Case, calibration: Calibration) -> tuple[float, ...]:
+def true_quantiles(case: Case, calibration: Calibration) -> tuple[float, ...]:
     """Quantiles, in steps of a hundredth, of the probabilities that true whales are given.
 
     Empty where no query's whale is known.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from flukeprint.crops import crop, planes
+from flukeprint.crops import crop, planes, squashed
 from flukeprint.drawn import draw_whale, photograph
 from flukeprint.errors import FlukeprintError
 from flukeprint.photos import decode, read_photo
@@ -133,12 +133,8 @@ def crops_of(
 
 def locate(localiser: FlukeNet, photos: Sequence[NDArray[np.uint8]]) -> list[Fluke]:
     """The fluke in each photo, grey or colour, as the exported network finds it."""
-    size = (SIDE_PX, SIDE_PX)
-    squashed = [
-        np.asarray(Image.fromarray(pixels).convert("L").resize(size, Image.Resampling.BILINEAR))
-        for pixels in photos
-    ]
-    return flukes_on(localiser, torch.from_numpy(np.stack(squashed))[:, None])
+    squares = np.stack([squashed(pixels, SIDE_PX) for pixels in photos])
+    return flukes_on(localiser, torch.from_numpy(squares)[:, None])
 
 
 def labels_of(samples: Sequence[Sample]) -> tuple[Tensor, tuple[str, ...]]:

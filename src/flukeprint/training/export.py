@@ -27,7 +27,7 @@ from flukeprint.records import Split
 from flukeprint.scoring import embed_collection, score_protocols
 from flukeprint.splits import read_split
 from flukeprint.tables import fingerprint
-from flukeprint.training.calibration import fit_calibration, true_probabilities
+from flukeprint.training.calibration import fit_calibration, true_quantiles
 from flukeprint.training.cases import drawn_cases, real_cases
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.data import SEEN_MARGIN, labels_of, samples_of
@@ -126,25 +126,41 @@ def export(
         to_onnx(answering, (config.channels, config.height_px, config.width_px)),
         to_onnx(localiser, (1, SIDE_PX, SIDE_PX)) if localiser else None,
     )
-    runtime = Network(model)
-    # A classifier compares with no photo.
-    names = {*inner.queries, *split.queries} if classes else None
+    drawn = bool(config.drawn_whales)
+    calibrated = _calibrated(model, split, inner, collection, drawn=drawn, progress=progress)
+    return save_model(calibrated, model.embedder, model.localiser, out)
+
+
+def _calibrated(
+    model: Model,
+    split: Split,
+    inner: Split,
+    collection: Collection,
+    *,
+    drawn: bool,
+    progress: Progress,
+) -> Manifest:
+    """The model's manifest with beliefs fitted on the inner split's queries, and its scores.
+
+    With ``drawn`` the fit serves drawn whales as well.
+    """
+    manifest, runtime = model.manifest, Network(model)
+    classifies = manifest.kind == "softmax"  # it compares with no photo
+    names = {*inner.queries, *split.queries} if classifies else None
     embedded = embed_collection(collection, runtime, Cache(None, model.id), progress, names)
     cases = real_cases(inner, embedded, manifest)
-    if config.drawn_whales and not classes:
+    if drawn and not classifies:
         cases += drawn_cases(runtime, progress)
     calibration = fit_calibration(cases, manifest.kind)
-    true = true_probabilities(cases[0], calibration)
     reports = []
     if split.protocol != "random":  # twins on both sides: its scores would mislead
         reports = score_protocols(model, split, collection, embedded, calibration)
-    manifest = replace(
+    return replace(
         manifest,
         calibration=calibration.to_dict(),
-        true_probabilities=true,
+        true_probabilities=true_quantiles(cases[0], calibration),
         metrics=_metrics_of(reports),
     )
-    return save_model(manifest, model.embedder, model.localiser, out)
 
 
 def _pretrained_on(config: TrainConfig, collection: Collection) -> tuple[str, ...]:

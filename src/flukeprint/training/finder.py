@@ -13,6 +13,7 @@ from flukeprint.files import write_bytes
 from flukeprint.progress import Progress
 from flukeprint.records import Split, Table
 from flukeprint.training.boxed import (
+    boxes_file,
     boxes_of,
     drawn_boxes,
     hand_boxes,
@@ -26,8 +27,6 @@ from flukeprint.training.config import TrainConfig
 from flukeprint.training.localiser import FlukeNet
 from flukeprint.training.localiser_fit import fit_localiser
 from flukeprint.training.runfolder import RunFolder
-
-BOXES = "boxes.csv"
 
 
 def load_localiser(folder: RunFolder) -> FlukeNet | None:
@@ -47,11 +46,6 @@ def load_localiser(folder: RunFolder) -> FlukeNet | None:
             f"{folder.localiser}: damaged; delete it and run the training again: {reason}"
         ) from None
     return network.eval()
-
-
-def boxes_file(data: Path) -> Path:
-    """Where a collection keeps boxes drawn by hand, if it has any."""
-    return (data if data.is_dir() else data.parent) / BOXES
 
 
 def check_localiser(localiser: FlukeNet, data: Path, table: Table, inner: Split) -> str:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flukeprint.localise import CORNERS, LOGIT, NUMBERS
+from flukeprint.training.networks import Scale
 
 SIDE_PX = 96
 PLACES = SIDE_PX // 8  # on a side of the grid
@@ -26,6 +27,7 @@ class FlukeNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         first, second, fine, coarse, coarsest = _WIDTHS
+        self.scale = Scale("photo", 1)
         self.stem = nn.Sequential(_halved(1, first), _halved(first, second), _halved(second, fine))
         self.coarse, self.coarsest = _halved(fine, coarse), _halved(coarse, coarsest)
         self.across = nn.ModuleList(nn.Conv2d(width, fine, 1) for width in _WIDTHS[2:])
@@ -44,9 +46,7 @@ class FlukeNet(nn.Module):
         self.register_buffer("middles", torch.stack([columns, rows], -1).view(-1, 2), False)
 
     def forward(self, photos: Tensor) -> Tensor:
-        centred = photos - photos.mean(dim=(1, 2, 3), keepdim=True)
-        scale = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        fine = self.stem(centred / (scale + 1.0))
+        fine = self.stem(self.scale(photos))
         coarse = self.coarse(fine)
         coarsest = self.coarsest(coarse)
         means = coarse.mean(dim=(2, 3)), coarsest.mean(dim=(2, 3))

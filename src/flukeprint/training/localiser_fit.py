@@ -115,9 +115,7 @@ def with_own_boxes(network: FlukeNet, stock: Stock, others: Tensor) -> Stock:
     sure = [row for row, fluke in enumerate(flukes) if fluke.probability >= CERTAIN]
     if not sure:
         return stock
-    boxes = torch.tensor(
-        [[box.x0, box.y0, box.x1, box.y1] for box in (flukes[row].box for row in sure)]
-    )
+    boxes = torch.tensor([flukes[row].box.corners for row in sure])
     photos = others[sure].clone()
     for row, place in enumerate(sure):
         if flukes[place].upside_down:  # the photos of a stock are upright

@@ -98,8 +98,7 @@ def _move_photos(scenes: Scenes, rows: Tensor, stock: Stock, generator: torch.Ge
     middle = uniform(2 * count, -1, 1, generator).view(count, 2) * ((1 - reach).abs() + 0.1)
     shift = _middle(boxes) - _through(shape, middle)
     scenes.pictures[rows] = _sampled(stock.photos[chosen], shape, shift)
-    scenes.exact[rows, 0] = stock.exact[chosen]
-    _note(scenes, 0, rows, shape, shift, boxes)
+    _note(scenes, 0, rows, stock, chosen, shape, _landed(shape, shift, boxes))
 
 
 def _show_empty(
@@ -133,7 +132,9 @@ def _paste(
     landed = _landed(shape, shift, boxes)
     clash = _covered(landed[:, None], scenes.boxes[rows]) * scenes.there[rows] > APART
     free = ~clash.any(dim=1)
-    rows, chosen, boxes, shape, shift = (part[free] for part in (rows, chosen, boxes, shape, shift))
+    rows, chosen, boxes, shape, shift, landed = (
+        part[free] for part in (rows, chosen, boxes, shape, shift, landed)
+    )
     if not len(rows):
         return
     patch = _sampled(stock.photos[chosen], shape, shift)
@@ -142,8 +143,7 @@ def _paste(
     # Its own sea should not give the fluke away: bring the light at its rim to that around it.
     patch = (patch + match[free] * (_mean(ground, rim) - _mean(patch, rim))).clamp(0.0, 255.0)
     scenes.pictures[rows] = ground + weight * (patch - ground)
-    scenes.exact[rows, which] = stock.exact[chosen]
-    _note(scenes, which, rows, shape, shift, boxes)
+    _note(scenes, which, rows, stock, chosen, shape, landed)
 
 
 def _mask(shape: Tensor, shift: Tensor, boxes: Tensor, margin: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,13 +167,20 @@ def _mean(pictures: Tensor, part: Tensor) -> Tensor:
 
 
 def _note(
-    scenes: Scenes, which: int, rows: Tensor, shape: Tensor, shift: Tensor, boxes: Tensor
+    scenes: Scenes,
+    which: int,
+    rows: Tensor,
+    stock: Stock,
+    chosen: Tensor,
+    shape: Tensor,
+    landed: Tensor,
 ) -> None:
-    """Write down where the flukes landed and how they lie there."""
+    """Write down where the chosen flukes landed and how they lie there."""
     inverse = torch.linalg.inv(shape)
     run = inverse[:, 0, 0]
     run = torch.where(run.abs() < 1e-3, torch.full_like(run, 1e-3), run)
-    scenes.boxes[rows, which] = _landed(shape, shift, boxes)
+    scenes.boxes[rows, which] = landed
+    scenes.exact[rows, which] = stock.exact[chosen]
     scenes.there[rows, which] = True
     scenes.upside_down[rows, which] = inverse[:, 1, 1] < 0
     scenes.slope[rows, which] = (inverse[:, 1, 0] / run).clamp(-STEEPEST, STEEPEST)
