@@ -89,15 +89,18 @@ def _starting(pretrained: bool, weights: Path | None) -> list[str]:
 
 
 @click.command()
-@click.argument("run", type=PATH)
+@click.argument("runs", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="Model file to write.")
-def export(run: Path, out: Path) -> None:
-    """Turn a training run into one model file that needs no PyTorch, its own scores in it."""
+def export(runs: tuple[Path, ...], out: Path) -> None:
+    """Turn a training run into one model file that needs no PyTorch, its own scores in it.
+
+    Of several RUNS on the same split the networks are joined: a better model, and a slower one.
+    """
     from flukeprint.console_progress import progress_bar
 
     library = training_side("export", "export")
     with progress_bar() as progress:
-        model = library(run, out, progress=progress)
+        model = library(runs[0], out, beside=runs[1:], progress=progress)
     click.echo(f"{out}: model {model.id[:16]}, {out.stat().st_size / 1e6:.1f} MB")
 
 

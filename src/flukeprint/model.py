@@ -27,7 +27,9 @@ VERSION = 2  # 2: the localiser answers for many places
 MAX_BYTES = 2 * 1024**3
 MOST_UNPACKED = 20  # times the file's size: weights hardly shrink, a bomb shrinks a thousandfold
 EMBEDDER, LOCALISER, MANIFEST = "embedder.onnx", "localiser.onnx", "model.json"
-DEFAULT_NAME = "default.fluke"
+DEFAULT = "default"
+SHIPPED = (DEFAULT, "best")
+"""The names of the models that ship with flukeprint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +78,22 @@ class Model:
 
 
 def load_model(path: Path | None = None) -> Model:
-    """Read a model file, or the one that ships with flukeprint.
+    """Read a model file, or one that ships with flukeprint, by its name: see ``SHIPPED``.
+
+    Without a path it is the default one. A file of such a name is called ``./best``.
 
     Raises:
         FlukeprintError: it is missing, damaged, of another kind or of a later version.
     """
-    if path is None:
-        shipped = resources.files("flukeprint") / "weights" / DEFAULT_NAME
+    name = DEFAULT if path is None else str(path)
+    if path is None or name in SHIPPED:
+        shipped = resources.files("flukeprint") / "weights" / f"{name}.fluke"
         try:
             return _parsed(shipped.read_bytes(), f"{shipped}")
         except OSError:
             raise FlukeprintError(
-                "no model ships with this copy of flukeprint; install it whole, or give --model"
+                f"the model {name} does not ship with this copy of flukeprint; install it whole, "
+                "or give --model a file"
             ) from None
     try:
         if os.path.exists(path) and not os.path.isfile(path):

@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="training needs torch")
 import torch
 from torch import Tensor
 
-from flukeprint.training.augment import centre_warp, draw_warp, relight, uniform
+from flukeprint.training.augment import Warp, centre_warp, draw_warp, relight, uniform
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.data import INNER
 
@@ -169,3 +169,35 @@ def test_noise_is_each_channels_own_and_a_patch_is_of_one_grey() -> None:
     assert bool(patch.flatten(1).any(dim=1).all())
     greys = hidden.masked_select(patch)
     torch.testing.assert_close(greys, torch.full_like(greys, 100.0), rtol=0, atol=0.1)
+
+
+def test_a_bend_that_is_the_same_everywhere_is_a_shift() -> None:
+    """A pixel of 30 is 2/30 of the width from -1 to 1."""
+    pictures = _pictures(2)
+    still = centre_warp(torch.tensor([False, False]), 1.0).theta
+    bends = torch.zeros(2, 2, 4, 5)
+    bends[0, 0] = 2 / 30  # the first picture sees what lies one pixel to the right
+    found = Warp(still, bends).apply(pictures, 20, 30)
+    torch.testing.assert_close(found[0, :, :, :-1], pictures[0, :, :, 1:], rtol=0, atol=1e-2)
+    torch.testing.assert_close(found[1], pictures[1], rtol=0, atol=1e-2)
+
+
+def test_a_bend_is_as_strong_as_asked() -> None:
+    still = torch.zeros(400, dtype=torch.bool)
+    assert draw_warp(still, INNER, STILL, _generator()).bends is None
+    bends = draw_warp(still, INNER, replace(STILL, bend=0.03), _generator()).bends
+    assert bends is not None and bends.shape == (400, 2, 4, 5)
+    assert float(bends.std()) == pytest.approx(0.03, rel=0.05)
+
+
+def test_coarsening_takes_the_first_half_of_some_batches() -> None:
+    pictures, changed = _pictures(9), 0
+    for seed in range(60):
+        found = relight(pictures, replace(STILL, coarse=0.5), _generator(seed))
+        torch.testing.assert_close(found[4:], pictures[4:], rtol=0, atol=0.1)
+        softer = found[:4].std(dim=(2, 3)) < 0.97 * pictures[:4].std(dim=(2, 3))
+        assert bool(softer.all()) or torch.allclose(found, pictures, atol=0.1)
+        changed += bool(softer.all())
+    assert 15 < changed < 45
+    flat = torch.full((4, 1, 20, 30), 77.0)
+    torch.testing.assert_close(relight(flat, replace(STILL, coarse=1.0), _generator()), flat)

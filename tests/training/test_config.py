@@ -143,7 +143,13 @@ def test_every_number_has_a_range() -> None:
 
 def test_every_word_is_a_choice_or_a_name() -> None:
     words = {f.name for f in fields(TrainConfig) if type(f.default) is str}
-    assert words == set(CHOICES) - {"channels"} | {"backbone", "weights", "tune_from"}
+    assert words == set(CHOICES) - {"channels"} | {
+        "backbone",
+        "weights",
+        "teacher",
+        "unlabelled",
+        "tune_from",
+    }
 
 
 def test_a_recipes_paper_sets_nothing(tmp_path: Path) -> None:
@@ -173,6 +179,11 @@ def test_a_list_there_and_back(tmp_path: Path) -> None:
         ({"epochs": 3, "head_epochs": 4}, "head_epochs is 4 of 3"),
         ({"head_epochs": 1}, "classifier's head"),
         ({"fold": 5}, "the first is 0"),
+        ({"squeeze": 8}, "squeeze thins the maps that pooling flatten lays out, not gem"),
+        ({"dropout": 0.1}, "dropout belongs to the layers of head or to squeeze"),
+        ({"head_batch_norm": True}, "head_batch_norm belongs to the layers of head"),
+        ({"teacher": "default"}, "teacher and unlabelled go together"),
+        ({"unlabelled": "photos"}, "teacher and unlabelled go together"),
         ({"loss": "hinge"}, "choose one of arcface, softmax, triplet"),
     ],
 )

@@ -330,7 +330,7 @@ def test_a_classifiers_classes_are_the_whales_it_learned_in_their_order(
     assert manifest.classes == tuple(sorted(_labels(found, inner.train)))
     assert NEW_WHALE in manifest.classes
     collection = read_collection(found.data)
-    lesson, _ = lesson_of(collection, inner, config, None, no_progress)
+    lesson, _ = lesson_of(collection, inner, (), config, None, no_progress)
     assert manifest.classes == lesson.individuals
 
 
@@ -405,3 +405,47 @@ def test_a_run_of_a_random_split_exports_without_scores(made: Callable[[str], Ma
     assert found.model.manifest.split["protocol"] == "random"
     assert found.model.manifest.metrics == {}
     assert Calibration.from_dict(found.model.manifest.calibration)
+
+
+# several runs in one file
+
+
+@pytest.fixture(scope="module")
+def second(
+    nursery: Nursery, finished: FinishedRun, tmp_path_factory: pytest.TempPathFactory
+) -> RunFolder:
+    """A run on the split of ``finished``, with a wider network and one side."""
+    run = RunFolder(tmp_path_factory.mktemp("second") / "run")
+    settings = [*SETTINGS, "epochs=1", "validate_every=1", "embedding_size=24", "both_sides=false"]
+    attempt = nursery.train(finished.data, run.path, settings)
+    assert attempt.code == 0, attempt.lines
+    return run
+
+
+def test_runs_joined_are_as_alike_as_on_average(
+    exported: Exported, second: RunFolder, tmp_path: Path
+) -> None:
+    joined = export(exported.run.path, tmp_path / "joined.fluke", beside=[second.path])
+    alone = export(second.path, tmp_path / "alone.fluke")
+    crops = list(_crops(1))
+    vectors = [
+        Network(model, device="cpu", threads=1).embed(crops)
+        for model in (joined, exported.model, alone)
+    ]
+    assert [part.shape[1] for part in vectors] == [32 + 24, 32, 24]
+    both, first, other = (part @ part.T for part in vectors)
+    np.testing.assert_allclose(both, (first + other) / 2, atol=1e-4)
+    assert joined.localiser == exported.model.localiser
+    assert joined.manifest.trained_on == exported.model.manifest.trained_on
+    (told,) = joined.manifest.training["beside"]
+    assert "embedding_size=24" in told["command"]
+    assert load_model(tmp_path / "joined.fluke").id == joined.id
+
+
+@pytest.mark.parametrize("kind", ["softmax", "colour", "half"])
+def test_runs_that_do_not_go_together_are_refused(
+    kind: str, made: Callable[[str], Made], finished: FinishedRun, tmp_path: Path
+) -> None:
+    with pytest.raises(FlukeprintError, match="cannot be joined|another split or other crops"):
+        export(finished.path, tmp_path / "joined.fluke", beside=[made(kind).run.path])
+    assert not any(tmp_path.iterdir())

@@ -14,7 +14,14 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.training.architectures.ucsd import AlexNetWhole
 from flukeprint.training.backbones import BACKBONES
 from flukeprint.training.config import TrainConfig
-from flukeprint.training.networks import BothSides, GeneralisedMean, Mean, Network, Scale
+from flukeprint.training.networks import (
+    BothSides,
+    GeneralisedMean,
+    Mean,
+    Network,
+    Scale,
+    Together,
+)
 from flukeprint.training.recipes import PAPERS, all_recipes
 
 EMBEDS = TrainConfig(
@@ -325,3 +332,32 @@ def test_both_sides_put_the_mirrored_crop_beside_the_crop(network: Network) -> N
     torch.testing.assert_close(told[:, :24] * 2**0.5, alone)
     torch.testing.assert_close(told.norm(dim=1), torch.ones(3))
     torch.testing.assert_close(mirrored, torch.cat([told[:, 24:], told[:, :24]], dim=1))
+
+
+def test_squeezed_maps_keep_their_places() -> None:
+    """``test_resnet`` gives 1 x 1 maps of a crop of 32 pixels; of 64, 2 x 2."""
+    config = replace(EMBEDS, height_px=64, width_px=64, pooling="flatten", squeeze=3, dropout=0.5)
+    network = Network(config, 2).eval()
+    maps = int(network.backbone.num_features)  # type: ignore[arg-type]
+    features = torch.rand(5, maps, 2, 2)
+    with torch.inference_mode():
+        found = network.pool(features)
+        assert found.shape == (5, 3 * 4)
+        thin = network.pool[0].weight[:, :, 0, 0]  # type: ignore[index]
+        wanted = torch.einsum("om,nmhw->nohw", thin, features).flatten(1)
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)  # untrained averages
+        assert network(torch.rand(2, 1, 64, 64) * 255).shape == (2, 24)
+    assert [type(layer) for layer in network.head.children()] == [nn.Linear, nn.BatchNorm1d]
+
+
+def test_networks_together_are_as_alike_as_on_average() -> None:
+    torch.manual_seed(3)
+    parts: list[Network | BothSides] = [Network(EMBEDS, 2), BothSides(Network(EMBEDS, 2))]
+    together = Together(parts).eval()
+    crops = torch.rand(4, 1, 32, 32) * 255
+    with torch.inference_mode():
+        found = together(crops)
+        alike = torch.stack([part(crops) @ part(crops).T for part in parts]).mean(dim=0)
+    assert found.shape == (4, together.outputs) == (4, 24 + 48)
+    torch.testing.assert_close(found @ found.T, alike)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(4))

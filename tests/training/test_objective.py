@@ -153,7 +153,7 @@ def test_copies_do_not_count(tmp_path: Path) -> None:
         grey_copies=True,
     )
     _, inner = split_for_training(data, config)
-    lesson, validation = lesson_of(data, inner, config, None, no_progress)
+    lesson, validation = lesson_of(data, inner, (), config, None, no_progress)
     whale_of = {row.name: row.individual for row in data.table.rows}
     shown = [whale_of[name] for name in inner.train]
     assert lesson.individuals == tuple(sorted(set(shown)))

@@ -10,17 +10,30 @@ from torch import Tensor
 
 from flukeprint.training.config import TrainConfig
 
+BEND_GRID = (4, 5)  # rows and columns: a fluke's lobes bend as wholes, its edge does not ripple
+COARSEST = 0.4  # of the size
+
 
 @dataclass(frozen=True, slots=True)
 class Warp:
-    """Affine maps from output to input coordinates, both -1..1: ``theta`` (N, 2, 3) float32."""
+    """Maps from output to input coordinates, both -1..1.
+
+    ``theta`` (N, 2, 3) float32 is the affine part; ``bends`` (N, 2, rows, columns) float32, where
+    given, moves what the places of a coarse grid see in x and y, and smoothly what lies between.
+    """
 
     theta: Tensor
+    bends: Tensor | None = None
 
     def apply(self, images: Tensor, height_px: int, width_px: int) -> Tensor:
         """Sample (N, C, H, W) float32 pictures at (N, C, height_px, width_px), bilinear."""
         size = [len(images), images.shape[1], height_px, width_px]
         grid = F.affine_grid(self.theta, size, align_corners=False)
+        if self.bends is not None:
+            between = F.interpolate(
+                self.bends, (height_px, width_px), mode="bicubic", align_corners=True
+            )
+            grid = grid + between.permute(0, 2, 3, 1)
         return F.grid_sample(
             images, grid, mode="bilinear", padding_mode="border", align_corners=False
         )
@@ -51,7 +64,13 @@ def draw_warp(
     cos, sin = torch.cos(angle), torch.sin(angle)
     row_x = torch.stack([flip * cos * zoom_x, flip * (shear * cos - sin) * zoom_x, shift_x], dim=1)
     row_y = torch.stack([sin * zoom_y, (shear * sin + cos) * zoom_y, shift_y], dim=1)
-    return Warp(torch.stack([row_x, row_y], dim=1))
+    theta = torch.stack([row_x, row_y], dim=1)
+    if not config.bend:
+        return Warp(theta)
+    grid = (count, 2, *BEND_GRID)
+    return Warp(
+        theta, config.bend * torch.randn(grid, generator=generator, device=generator.device)
+    )
 
 
 def centre_warp(mirrored: Tensor, inner: float) -> Warp:
@@ -63,7 +82,7 @@ def centre_warp(mirrored: Tensor, inner: float) -> Warp:
 
 
 def relight(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """Change gamma, a light gradient, blur, noise and hide a patch of (N, C, H, W) in 0..255.
+    """Change gamma, a light gradient, blur, noise, hide a patch, coarsen: (N, C, H, W) in 0..255.
 
     The light is the same for all channels, grey (C = 1) or colour (C = 3); noise, as in a camera,
     is each channel's own.
@@ -82,7 +101,26 @@ def relight(images: Tensor, config: TrainConfig, generator: torch.Generator) -> 
         strength = uniform(count, -config.noise, config.noise, generator).clamp_min(0).view(shape)
         grain = torch.randn(bright.shape, generator=generator, device=images.device)
         bright = bright + strength * grain
-    return _erased(bright, config.erase, generator) * 255.0
+    return _coarsened(_erased(bright, config.erase, generator), config.coarse, generator) * 255.0
+
+
+def _coarsened(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Bring the first half of ``share`` of the batches down in size and up again: far flukes.
+
+    A batch's pictures are in no order; one size for all that are coarsened costs one pass.
+    """
+    if not share:
+        return images
+    often, size = uniform(2, 0.0, 1.0, generator).tolist()
+    if often >= share:
+        return images
+    height, width = images.shape[2:]
+    scale = COARSEST + (1.0 - COARSEST) * size
+    small = max(round(scale * height), 1), max(round(scale * width), 1)
+    some, rest = images.tensor_split([len(images) // 2])
+    far = F.interpolate(some, small, mode="bilinear", antialias=True, align_corners=False)
+    near = F.interpolate(far, (height, width), mode="bilinear", align_corners=False)
+    return torch.cat([near, rest])
 
 
 def _blurred(images: Tensor, amount: Tensor, most_px: float) -> Tensor:

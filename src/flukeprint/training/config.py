@@ -36,6 +36,7 @@ class TrainConfig:
     channels: int = 1
     normalise: str = "photo"
     pooling: str = "gem"
+    squeeze: int = 0
     head: tuple[int, ...] = ()
     head_batch_norm: bool = False
     dropout: float = 0.0
@@ -46,6 +47,10 @@ class TrainConfig:
     # transfer
     pretrained: bool = False
     weights: str = ""
+    teacher: str = ""
+    unlabelled: str = ""
+    least_probability: float = 0.7
+    least_likeness: float = 0.75
     head_epochs: int = 0
     tune_from: str = ""
     tune_learning_rate: float = 1e-4
@@ -92,8 +97,10 @@ class TrainConfig:
     zoom: float = 0.12
     shift: float = 0.06
     shear: float = 0.12
+    bend: float = 0.0
     light: float = 0.35
     blur_px: float = 1.2
+    coarse: float = 0.0
     noise: float = 0.06
     erase: float = 0.25
     # validation while training
@@ -153,8 +160,12 @@ class TrainConfig:
             )
         if self.loss == "triplet" and self.oversample_to:
             return "loss triplet shows each whale photos_per_whale times; set oversample_to to 0"
-        if not self.head and (self.dropout or self.head_batch_norm):
-            return "dropout and head_batch_norm belong to the layers of head, and it lists none"
+        if self.squeeze and self.pooling != "flatten":
+            return f"squeeze thins the maps that pooling flatten lays out, not {self.pooling}"
+        if not self.head and self.head_batch_norm:
+            return "head_batch_norm belongs to the layers of head, and it lists none"
+        if not self.head and self.dropout and not self.squeeze:
+            return "dropout belongs to the layers of head or to squeeze, and there are none"
         if self.grey_copies and self.channels == 1:
             return "grey_copies are of colour photos; set channels to 3"
         offline = self.offline_shifts + self.offline_rotations + self.offline_zooms
@@ -162,6 +173,10 @@ class TrainConfig:
             return "augment offline and the numbers of offline_ pictures go together; set both"
         if self.pretrained and self.weights:
             return "pretrained fetches weights and weights brings them; set one"
+        if bool(self.teacher) != bool(self.unlabelled):
+            return "teacher and unlabelled go together: a model, and the photos that it names"
+        if self.teacher and self.loss == "softmax":
+            return "a teacher's photos may show whales unknown, which loss softmax cannot name"
         if self.head_epochs > self.epochs:
             return f"head_epochs is {self.head_epochs} of {self.epochs} epochs"
         if self.head_epochs and self.loss != "softmax":

@@ -33,14 +33,16 @@ from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.data import SEEN_MARGIN, labels_of, samples_of
 from flukeprint.training.finder import load_localiser
 from flukeprint.training.localiser import SIDE_PX
-from flukeprint.training.networks import BothSides
+from flukeprint.training.networks import BothSides, Together
 from flukeprint.training.networks import Network as TrainedNetwork
 from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.sides import part_of
+from flukeprint.training.taught import kept_taught
 
 OPSET = 17
 FLOAT16_MOST = 65_504.0
 FACTS = ("fingerprint", "photos", "individuals", "seed", "command", "environment")
+CROP = ("channels", "height_px", "width_px")
 SCORES = ("epoch", "map5", "top1_known")
 LICENCE = "Apache-2.0 (weights); see docs/models.md for the terms of the photos they learned from"
 PREPROCESSING = (
@@ -48,6 +50,9 @@ PREPROCESSING = (
     "to localiser_px square, grey, for the localiser; its box widened by margin on each side, "
     "resized bilinear to height_px x width_px, edges repeated outside"
 )
+
+
+Answering = TrainedNetwork | BothSides
 
 
 def load_network(folder: RunFolder, config: TrainConfig, classes: int) -> TrainedNetwork:
@@ -73,17 +78,21 @@ def export(
     run: Path,
     out: Path,
     *,
+    beside: Sequence[Path] = (),
     progress: Progress = no_progress,
     collection: Collection | None = None,
 ) -> Model:
     """Write a run as one model file, its scores on its own split in it, and return it.
 
-    ``collection`` is what the run learned from, where that has been read already.
+    ``beside`` are other runs on the same split and crops: their networks answer, too, and photos
+    are as alike as they are to all networks on average. The first run's finder finds the flukes.
+    ``collection`` is what the runs learned from, where that has been read already.
 
     Weights are stored as float16, half the size, and computed with as float32.
 
     Raises:
-        FlukeprintError: the folder is not a finished run, or the file cannot be written.
+        FlukeprintError: a folder is not a finished run, the runs do not go together, or the file
+            cannot be written.
     """
     folder = RunFolder(run)
     facts, result = _facts_and_result(folder)
@@ -94,8 +103,20 @@ def export(
     if config.localise and localiser is None:
         raise FlukeprintError(f"{folder.localiser}: missing; run the training again to remake it")
     classes = _classes(inner, collection, config)
-    network = load_network(folder, config, len(classes))
-    answering = BothSides(network) if config.both_sides else network
+    own = _answering(folder, config, len(classes))
+    answering: Answering | Together = own
+    trained_on = _trained_on(folder, config, collection)
+    training = {
+        **{name: facts[name] for name in FACTS},
+        "validation": {name: result[name] for name in SCORES if name in result},
+    }
+    if beside:
+        others = [_beside(folder, RunFolder(path)) for path in beside]
+        answering = Together([own, *(network for network, _ in others)])
+        training["beside"] = [told for _, told in others]
+        for path in beside:
+            other = RunFolder(path)
+            trained_on |= _trained_on(other, read_config(other.config, []), collection)
     manifest = Manifest(
         kind="softmax" if classes else "embedding",
         channels=config.channels,
@@ -107,10 +128,7 @@ def export(
         classes=classes,
         preprocessing=PREPROCESSING,
         calibration=fit_calibration([]).to_dict(),
-        training={
-            **{name: facts[name] for name in FACTS},
-            "validation": {name: result[name] for name in SCORES if name in result},
-        },
+        training=training,
         split={
             "protocol": split.protocol,
             "seed": split.seed,
@@ -119,7 +137,7 @@ def export(
             "settings": split.settings,
         },
         licence=LICENCE,
-        trained_on=_hashes_of((*split.train, *_pretrained_on(config, collection)), collection),
+        trained_on=tuple(sorted(trained_on)),
     )
     model = make_model(
         manifest,
@@ -129,6 +147,41 @@ def export(
     drawn = bool(config.drawn_whales)
     calibrated = _calibrated(model, split, inner, collection, drawn=drawn, progress=progress)
     return save_model(calibrated, model.embedder, model.localiser, out)
+
+
+def _answering(folder: RunFolder, config: TrainConfig, classes: int) -> Answering:
+    network = load_network(folder, config, classes)
+    return BothSides(network) if config.both_sides else network
+
+
+def _beside(first: RunFolder, other: RunFolder) -> tuple[Answering, dict[str, Any]]:
+    """Another run's network, and what the model file says of it.
+
+    Raises:
+        FlukeprintError: it does not go together with the first run.
+    """
+    facts, _ = _facts_and_result(other)
+    config, plain = read_config(other.config, []), read_config(first.config, [])
+    if "softmax" in (config.loss, plain.loss):
+        raise FlukeprintError(f"{other.path}: classifiers cannot be joined; join runs that embed")
+    same_split = read_split(first.split) == read_split(other.split) and read_split(
+        first.inner_split
+    ) == read_split(other.inner_split)
+    if not same_split or any(
+        getattr(config, name) != getattr(plain, name) for name in ("localise", *CROP)
+    ):
+        raise FlukeprintError(
+            f"{other.path}: another split or other crops than {first.path}; join runs that differ "
+            "in neither"
+        )
+    return _answering(other, config, 0), {name: facts[name] for name in FACTS}
+
+
+def _trained_on(folder: RunFolder, config: TrainConfig, collection: Collection) -> set[str]:
+    """The first digits of the hashes of all photos that a run's network has learned from."""
+    names = (*read_split(folder.split).train, *_pretrained_on(config, collection))
+    taught = {one.sha256 for one in kept_taught(folder.taught)} if config.teacher else set()
+    return _hashes_of(names, collection) | taught
 
 
 def _calibrated(
@@ -217,7 +270,7 @@ def _collection_of(facts: dict[str, Any], progress: Progress) -> Collection:
     return collection
 
 
-def _hashes_of(names: Sequence[str], collection: Collection) -> tuple[str, ...]:
+def _hashes_of(names: Sequence[str], collection: Collection) -> set[str]:
     """The first digits of the hashes of the photos that the run learned from."""
     missing = [name for name in names if name not in collection.hashes]
     if missing:
@@ -225,7 +278,7 @@ def _hashes_of(names: Sequence[str], collection: Collection) -> tuple[str, ...]:
             f"{collection.table.source}: not as it was when the run learned from it: "
             f"{missing[0]} cannot be read any more"
         )
-    return tuple(sorted({collection.hashes[name][:HASH_DIGITS] for name in names}))
+    return {collection.hashes[name][:HASH_DIGITS] for name in names}
 
 
 def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:

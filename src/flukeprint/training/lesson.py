@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from flukeprint.training.config import TrainConfig
 from flukeprint.training.copies import grey_copies, offline_copies
 from flukeprint.training.data import (
     INNER,
+    Sample,
     crops_of,
     drawn_samples,
     labels_of,
@@ -22,6 +25,7 @@ from flukeprint.training.data import (
     samples_of,
 )
 from flukeprint.training.localiser import FlukeNet
+from flukeprint.training.taught import Taught
 from flukeprint.training.validate import Validation
 
 
@@ -41,17 +45,19 @@ class Lesson:
 def lesson_of(
     collection: Collection,
     inner: Split,
+    taught: Sequence[Taught],
     config: TrainConfig,
     localiser: FlukeNet | None,
     progress: Progress,
 ) -> tuple[Lesson, Validation]:
-    """Cut the crops of a run's inner split, with the copies that its config asks for.
+    """Cut the crops of a run's inner split and of what its teacher named, with copies as asked for.
 
     Raises:
         FlukeprintError: too few photos or whales are left, or a photo cannot be read any more.
     """
     table = collection.table
     samples = samples_of(inner.train, table, collection.twin_group, config)
+    samples += [Sample(one.photo, one.individual, path=Path(one.photo)) for one in taught]
     if config.loss != "softmax":  # a classifier would offer drawn whales as answers
         samples += drawn_samples(config)
     if len(samples) < 2:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -115,14 +117,46 @@ class BothSides(nn.Module):
         return sides / 2**0.5
 
 
+class Together(nn.Module):
+    """Several networks' embeddings of a crop side by side: (N, sum of their sizes) unit vectors."""
+
+    def __init__(self, networks: Sequence[Network | BothSides]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.outputs = sum(network.outputs for network in networks)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        answers = [network(crops) for network in self.networks]
+        together: Tensor = torch.cat(answers, dim=1) / len(answers) ** 0.5
+        return together
+
+
 def _pooling(backbone: nn.Module, config: TrainConfig) -> tuple[nn.Module, int]:
     """The pooling and how many numbers it gives."""
     maps, height, width = feature_shape(
         backbone, config.channels, config.height_px, config.width_px
     )
     if config.pooling == "flatten":
-        return nn.Flatten(), maps * height * width
+        if not config.squeeze:
+            return nn.Flatten(), maps * height * width
+        return _squeezed(maps, config), config.squeeze * height * width
     return (GeneralisedMean() if config.pooling == "gem" else Mean()), maps
+
+
+def _squeezed(maps: int, config: TrainConfig) -> nn.Module:
+    """Fewer maps, each place of each then a number of its own, some hidden while it learns.
+
+    Where flukes lie on a crop as faces do on one that was aligned, the place says which part of the
+    fluke it is, and pooling would forget it.
+
+    Source: Deng et al., "ArcFace" (CVPR 2019), section 3.2.2, their option E, here on fewer maps.
+    """
+    return nn.Sequential(
+        nn.Conv2d(maps, config.squeeze, 1, bias=False),
+        nn.BatchNorm2d(config.squeeze),
+        nn.Flatten(),
+        nn.Dropout(config.dropout),
+    )
 
 
 def _head(width: int, outputs: int, config: TrainConfig) -> nn.Module:
@@ -139,9 +173,7 @@ def _head(width: int, outputs: int, config: TrainConfig) -> nn.Module:
     if config.loss == "softmax":
         layers.append(nn.Linear(width, outputs))
     else:
-        layers += [
-            nn.BatchNorm1d(width),
-            nn.Linear(width, outputs, bias=False),
-            nn.BatchNorm1d(outputs),
-        ]
+        if not config.squeeze:  # what is squeezed has been normalised
+            layers.append(nn.BatchNorm1d(width))
+        layers += [nn.Linear(width, outputs, bias=False), nn.BatchNorm1d(outputs)]
     return nn.Sequential(*layers)

@@ -64,6 +64,11 @@ class RunFolder:
         return self.path / "localiser.safetensors"
 
     @property
+    def taught(self) -> Path:
+        """The unlabelled photos that the run's teacher was sure of, and as whom, JSON."""
+        return self.path / "taught.json"
+
+    @property
     def weights(self) -> Path:
         """The weights that validated best."""
         return self.path / "weights.safetensors"
@@ -125,7 +130,7 @@ class RunFolder:
                 f"{self.path}: holds a run with another config; name another folder for --out"
             )
         begun = read_json(self.facts)
-        for key in ("fingerprint", "device", "bf16", "threads", "weights_sha256"):
+        for key in ("fingerprint", "device", "bf16", "threads", "weights_sha256", "teacher_sha256"):
             if begun.get(key, "") != facts.get(key, ""):
                 raise FlukeprintError(
                     f"{self.path}: this run was begun with {key} {begun.get(key)!r}, "
@@ -140,7 +145,7 @@ def _half_written(name: str) -> bool:
 
 _TEMPORARY = re.compile(
     r"\.(config\.toml|run\.json|(inner_)?split\.json|(localiser|weights)\.safetensors|log\.jsonl"
-    r"|curves\.png|result\.json|epoch-\d{5}-[0-9a-f]{16}\.pt)\.[a-z0-9_]{8}"
+    r"|curves\.png|(result|taught)\.json|epoch-\d{5}-[0-9a-f]{16}\.pt)\.[a-z0-9_]{8}"
 )
 
 

@@ -29,6 +29,7 @@ from flukeprint.training.networks import Network
 from flukeprint.training.pretrained import fetch_pretrained, load_backbone, read_state
 from flukeprint.training.runfolder import RunFolder, environment
 from flukeprint.training.sides import part_of, split_for_training
+from flukeprint.training.taught import taught_photos
 from flukeprint.training.transfer import hold_still
 
 PRETRAINED = "--pretrained"
@@ -71,10 +72,14 @@ def train(
         folder.open(config_text(config), facts)
         _keep_split(outer, folder.split)
         _keep_split(inner, folder.inner_split)
+        taught = taught_photos(collection, outer, inner, config, folder, progress)
+        if taught:
+            whales = len({one.individual for one in taught})
+            report(f"{len(taught)} unlabelled photos of {whales} whales join in")
         localiser = find_flukes(data, collection.table, inner, config, folder, progress)
         if localiser is not None:
             report(check_localiser(localiser, data, collection.table, inner))
-        lesson, validation = lesson_of(collection, inner, config, localiser, progress)
+        lesson, validation = lesson_of(collection, inner, taught, config, localiser, progress)
         report(
             f"{len(lesson.labels)} pictures of {len(lesson.individuals)} whales to learn from, "
             f"{len(validation.query_labels)} queries to validate, {len(outer.queries)} for the end"
@@ -139,21 +144,23 @@ def _facts(data: Path, table: Table, config: TrainConfig, device: Device) -> dic
         "bf16": device.bf16,
         "threads": torch.get_num_threads(),
         "weights_sha256": _sha256_of(config.weights),
+        "teacher_sha256": _sha256_of(config.teacher),
         "command": _command(data, config),
         "environment": environment(),
     }
 
 
-def _sha256_of(weights: str) -> str:
-    path = Path(weights)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if weights and path.is_file() else ""
+def _sha256_of(file: str) -> str:
+    path = Path(file)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if file and path.is_file() else ""
 
 
 def _command(data: Path, config: TrainConfig) -> str:
     plain = asdict(TrainConfig())
     changed = {key: value for key, value in asdict(config).items() if value != plain[key]}
-    if config.weights:
-        changed["weights"] = Path(config.weights).name  # where it lies here is nobody's business
+    for setting in ("weights", "teacher", "unlabelled"):
+        if changed.get(setting):
+            changed[setting] = Path(changed[setting]).name  # where it lies is nobody's business
     settings = "".join(
         f" --set {shlex.quote(f'{key}={setting_text(value)}')}" for key, value in changed.items()
     )
