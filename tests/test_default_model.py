@@ -11,7 +11,7 @@ from flukeprint.demo import DemoResult, run_demo
 from flukeprint.model import SHIPPED, load_model
 from flukeprint.progress import no_progress
 
-MOST_BYTES = {"default": 25_000_000, "best": 60_000_000}
+MOST_BYTES = {"default": 25_000_000}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ MODEL = click.option(
     "--model",
     "model_path",
     type=PATH,
-    help="Model file, or default or best, which ship with flukeprint.  [default: default]",
+    help="Model file; else the shipped one.",
 )
 CACHE = click.option(
     "--cache",

@@ -1,4 +1,4 @@
-"""A model file: one stored zip of ``model.json``, ``embedder.onnx`` and ``localiser.onnx``.
+"""A model file: one zip of ``model.json``, ``embedder.onnx`` and ``localiser.onnx``.
 
 Nothing in it is ever unpickled. Its id is a hash of its members' contents, so the same weights and
 calibration have the same id wherever and whenever they were packed.
@@ -28,7 +28,7 @@ MAX_BYTES = 2 * 1024**3
 MOST_UNPACKED = 20  # times the file's size: weights hardly shrink, a bomb shrinks a thousandfold
 EMBEDDER, LOCALISER, MANIFEST = "embedder.onnx", "localiser.onnx", "model.json"
 DEFAULT = "default"
-SHIPPED = (DEFAULT, "best")
+SHIPPED = (DEFAULT,)
 """The names of the models that ship with flukeprint."""
 
 
@@ -125,9 +125,11 @@ def _packed(manifest: Manifest, embedder: bytes, localiser: bytes | None) -> byt
     if localiser is not None:
         members[LOCALISER] = localiser
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for name, content in sorted(members.items()):
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+            # Text shrinks by half, weights by nothing.
+            how = zipfile.ZIP_DEFLATED if name == MANIFEST else zipfile.ZIP_STORED
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, how)
     return packed.getvalue()
 
 

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Rebuild the model that ships with flukeprint. Needs the extra flukeprint[train], a labelled
+# collection DATA with boxes.csv and not_flukes beside its photos, and a folder of unlabelled ones.
+#
+#     sh models/rebuild.sh DATA UNLABELLED OUT
+#
+# It can be cut at any time and run again. See docs/models.md for hours and scores.
+set -eu
+[ $# -eq 3 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+data=$1 unlabelled=$2 out=$3
+here=$(dirname "$0")
+
+flukeprint train "$data" --out "$out/first"
+[ -e "$out/first.fluke" ] || flukeprint export "$out/first" --out "$out/first.fluke"
+flukeprint train "$data" --out "$out/second" --config "$here/second_round.toml" \
+    --weights "$out/first/weights.safetensors" \
+    --set "teacher=$out/first.fluke" --set "unlabelled=$unlabelled"
+flukeprint export "$out/second" --out "$out/default.fluke"
