@@ -32,12 +32,12 @@ from flukeprint.collection import Collection, read_collection
 from flukeprint.console_progress import progress_bar
 from flukeprint.crops import evened
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluate import EmbeddedTable, answers_of, evaluate_split, gallery_of
+from flukeprint.evaluate import EmbeddedTable, evaluate_split, gallery_of, likeliest_whale
 from flukeprint.files import check_outside, make_folder, write_bytes, write_text
 from flukeprint.look import look_at
 from flukeprint.model import load_model
 from flukeprint.network import Network
-from flukeprint.outputs import share
+from flukeprint.outputs import interval_text, share
 from flukeprint.photos import decode, decode_grey, read_photo
 from flukeprint.plotting import CORAL, INK, PAPER, QUIET, RULE, SEA, blank_figure, png_of
 from flukeprint.progress import Progress
@@ -165,11 +165,6 @@ def scores_of(rows: Sequence[Row], whales: Sequence[str]) -> dict[str, Interval]
     )
 
 
-def likeliest_whale(row: Row) -> str:
-    """The first answer that names a whale; empty where the gallery has none."""
-    return next((answer for answer in answers_of(row) if answer != NEW_WHALE), "")
-
-
 def by_photos(subject: Subject, rows: Sequence[Row]) -> list[Part]:
     """Known whales apart by how many photos the gallery has of them, twins counted once."""
     sets = photo_sets(subject.collection, subject.split)
@@ -285,7 +280,7 @@ def tables(groups: dict[str, list[Part]]) -> str:
             "| --- | --- | --- | --- | --- |",
         ]
         for part in parts:
-            cells = [_told(part.scores[name]) for name in ("map5", "top1_known")]
+            cells = [interval_text(part.scores[name]) for name in ("map5", "top1_known")]
             lines.append(f"| {part.label} | {part.known} | {part.new} | {' | '.join(cells)} |")
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
@@ -380,12 +375,6 @@ def _sheet(lines: Sequence[Line]) -> bytes:
                 axes.set_axis_off()
                 axes.imshow(picture, cmap="gray", vmin=0, vmax=255, aspect="auto")
     return png_of(figure)
-
-
-def _told(found: Interval) -> str:
-    if math.isnan(found.value):
-        return "-"
-    return f"{found.value:.3f} ({found.low:.3f}-{found.high:.3f})"
 
 
 def _for_json(part: Part) -> dict[str, Any]:

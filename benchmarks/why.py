@@ -30,7 +30,7 @@ from flukeprint.console_progress import progress_bar
 from flukeprint.crops import evened
 from flukeprint.drawn.catalogue import write_catalogue
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluate import answers_of, evaluate_split, gallery_of
+from flukeprint.evaluate import evaluate_split, gallery_of, likeliest_whale
 from flukeprint.files import write_bytes
 from flukeprint.look import look_at
 from flukeprint.model import load_model
@@ -174,7 +174,7 @@ def chosen(
             ),
         )
         vector = embedded.embeddings.vectors[embedded.row_of[row["photo"]]]
-        likeliest = next(answer for answer in answers_of(row) if answer != NEW_WHALE)
+        likeliest = likeliest_whale(row)
         whales = dict.fromkeys([likeliest, row["truth"]])
         beside = [
             Beside(whale, best_photos(vector, index, number[whale], PHOTOS))

@@ -275,6 +275,11 @@ def answers_of(row: dict[str, Any]) -> list[str]:
     return [answer for answer in given if answer]
 
 
+def likeliest_whale(row: dict[str, Any]) -> str:
+    """The first answer in such a row that names a whale; empty where there is none."""
+    return next((answer for answer in answers_of(row) if answer != NEW_WHALE), "")
+
+
 def query_rows(
     asked: Asked,
     answers: Sequence[Sequence[str]],

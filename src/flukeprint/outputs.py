@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_text
-from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Look
+from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Interval, Look
 from flukeprint.tables import guard, unguard
 
 FIRST = ("photo", "fluke", "quality", "new", "to_review")
@@ -40,6 +41,15 @@ def likeliest(answer: Identification) -> tuple[str, float]:
     """
     named = [(candidate.individual, candidate.probability) for candidate in answer.candidates]
     return max([*named, (NEW_WHALE, answer.new or 0.0)], key=lambda pair: pair[1])
+
+
+def interval_text(interval: Interval | None, sign: str = "") -> str:
+    """Such as ``0.569 (0.524-0.611)``; a difference shows its signs."""
+    if interval is None or math.isnan(interval.value):
+        return "-"
+    parts = interval.value, interval.low, interval.high
+    value, low, high = (f"{part:{sign}z.3f}" for part in parts)  # z: no minus before 0.000
+    return f"{value} ({low} to {high})" if sign else f"{value} ({low}-{high})"
 
 
 def share(probability: float) -> str:

@@ -40,6 +40,7 @@ def occlusion_map(
     rows, columns = cut.shape[:2]
     grey = cut.mean(axis=(0, 1)).round().astype(np.uint8)
     whole, target = network.embed([cut, other])
+    unhidden = float(whole @ target)
     total, often = np.zeros((2, rows, columns))
     patches = list(product(_spans(rows), _spans(columns)))
     for start in range(0, len(patches), BATCH):
@@ -49,7 +50,7 @@ def occlusion_map(
             picture[patch] = grey
         likeness = network.embed(list(hidden)) @ target
         for patch, alike in zip(batch, likeness.tolist(), strict=True):
-            total[patch] += float(whole @ target) - alike
+            total[patch] += unhidden - alike
             often[patch] += 1
     return np.asarray(total / often, dtype=np.float32)
 

@@ -42,7 +42,7 @@ from flukeprint.training.taught import kept_taught
 OPSET = 17
 FLOAT16_MOST = 65_504.0
 FACTS = ("fingerprint", "photos", "individuals", "seed", "command", "environment")
-CROP = ("channels", "height_px", "width_px")
+CROP = ("localise", "channels", "height_px", "width_px")
 SCORES = ("epoch", "map5", "top1_known")
 LICENCE = "Apache-2.0 (weights); see docs/models.md for the terms of the photos they learned from"
 PREPROCESSING = (
@@ -50,9 +50,6 @@ PREPROCESSING = (
     "to localiser_px square, grey, for the localiser; its box widened by margin on each side, "
     "resized bilinear to height_px x width_px, edges repeated outside"
 )
-
-
-Answering = TrainedNetwork | BothSides
 
 
 def load_network(folder: RunFolder, config: TrainConfig, classes: int) -> TrainedNetwork:
@@ -103,20 +100,16 @@ def export(
     if config.localise and localiser is None:
         raise FlukeprintError(f"{folder.localiser}: missing; run the training again to remake it")
     classes = _classes(inner, collection, config)
-    own = _answering(folder, config, len(classes))
-    answering: Answering | Together = own
-    trained_on = _trained_on(folder, config, collection)
     training = {
         **{name: facts[name] for name in FACTS},
         "validation": {name: result[name] for name in SCORES if name in result},
     }
-    if beside:
-        others = [_beside(folder, RunFolder(path)) for path in beside]
-        answering = Together([own, *(network for network, _ in others)])
-        training["beside"] = [told for _, told in others]
-        for path in beside:
-            other = RunFolder(path)
-            trained_on |= _trained_on(other, read_config(other.config, []), collection)
+    others = [RunFolder(path) for path in beside]
+    if others:
+        training["beside"] = [_facts_beside(folder, other) for other in others]
+    networks = [_answering(one, len(classes)) for one in (folder, *others)]
+    answering = Together(networks) if others else networks[0]
+    trained_on = set().union(*(_trained_on(one, collection) for one in (folder, *others)))
     manifest = Manifest(
         kind="softmax" if classes else "embedding",
         channels=config.channels,
@@ -149,13 +142,14 @@ def export(
     return save_model(calibrated, model.embedder, model.localiser, out)
 
 
-def _answering(folder: RunFolder, config: TrainConfig, classes: int) -> Answering:
+def _answering(folder: RunFolder, classes: int) -> TrainedNetwork | BothSides:
+    config = read_config(folder.config, [])
     network = load_network(folder, config, classes)
     return BothSides(network) if config.both_sides else network
 
 
-def _beside(first: RunFolder, other: RunFolder) -> tuple[Answering, dict[str, Any]]:
-    """Another run's network, and what the model file says of it.
+def _facts_beside(first: RunFolder, other: RunFolder) -> dict[str, Any]:
+    """What the model file says of another run, whose network joins the first's.
 
     Raises:
         FlukeprintError: it does not go together with the first run.
@@ -164,21 +158,19 @@ def _beside(first: RunFolder, other: RunFolder) -> tuple[Answering, dict[str, An
     config, plain = read_config(other.config, []), read_config(first.config, [])
     if "softmax" in (config.loss, plain.loss):
         raise FlukeprintError(f"{other.path}: classifiers cannot be joined; join runs that embed")
-    same_split = read_split(first.split) == read_split(other.split) and read_split(
-        first.inner_split
-    ) == read_split(other.inner_split)
-    if not same_split or any(
-        getattr(config, name) != getattr(plain, name) for name in ("localise", *CROP)
-    ):
+    splits = ((one.split, one.inner_split) for one in (first, other))
+    mine, theirs = ([read_split(path) for path in paths] for paths in splits)
+    if mine != theirs or any(getattr(config, name) != getattr(plain, name) for name in CROP):
         raise FlukeprintError(
             f"{other.path}: another split or other crops than {first.path}; join runs that differ "
             "in neither"
         )
-    return _answering(other, config, 0), {name: facts[name] for name in FACTS}
+    return {name: facts[name] for name in FACTS}
 
 
-def _trained_on(folder: RunFolder, config: TrainConfig, collection: Collection) -> set[str]:
+def _trained_on(folder: RunFolder, collection: Collection) -> set[str]:
     """The first digits of the hashes of all photos that a run's network has learned from."""
+    config = read_config(folder.config, [])
     names = (*read_split(folder.split).train, *_pretrained_on(config, collection))
     taught = {one.sha256 for one in kept_taught(folder.taught)} if config.teacher else set()
     return _hashes_of(names, collection) | taught

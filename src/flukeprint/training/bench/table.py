@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from flukeprint.outputs import interval_text
 from flukeprint.pages import one_line
 from flukeprint.plotting import CORAL, INK, PAPER, QUIET, RULE, SEA
 from flukeprint.records import Interval
@@ -90,8 +91,8 @@ def _open_cells(row: Row) -> list[str]:
         return [name, _missing(row), *["-"] * 7, *cost]
     map5, *others = _scores(scored)
     gains = (scored.gain_over_new_whale, scored.gain_over_stanford_cnn)
-    more = [_interval(gain, "+") for gain in gains]
-    known = _interval(scored.auroc_known)
+    more = [interval_text(gain, "+") for gain in gains]
+    known = interval_text(scored.auroc_known)
     return [name, map5, *more, *others, known, f"{scored.collapse:.3f}", *cost]
 
 
@@ -101,20 +102,11 @@ def _missing(row: Row) -> str:
 
 
 def _scores(scored: Scored) -> list[str]:
-    shown = [_interval(part) for part in (scored.map5, scored.top1, scored.top5)]
+    shown = [interval_text(part) for part in (scored.map5, scored.top1, scored.top5)]
     return [
         *shown,
         f"{scored.f1_macro.value:.3f}",
     ]  # a bootstrap's classes differ from draw to draw
-
-
-def _interval(interval: Interval | None, sign: str = "") -> str:
-    """Such as ``0.569 (0.524-0.611)``; a difference shows its signs."""
-    if interval is None or math.isnan(interval.value):
-        return "-"
-    parts = interval.value, interval.low, interval.high
-    value, low, high = (f"{part:{sign}z.3f}" for part in parts)  # z: no minus before 0.000
-    return f"{value} ({low} to {high})" if sign else f"{value} ({low}-{high})"
 
 
 def millions(parameters: int) -> str:
