@@ -17,6 +17,7 @@ MODULES = {
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((SOURCE / "flukeprint").rglob("*.py"))
 }
+CATALOGUE_USERS = {"cli_catalogue", "resight"}
 HEAVY = ("numpy", "PIL", "onnxruntime", "torch", "rich", "matplotlib", "jinja2")
 
 
@@ -75,6 +76,13 @@ def test_nobody_looks_into_training_but_the_command_line() -> None:
     using = {module for module in MODULES if needs(all_imports(module), "flukeprint.training")}
     outside = {module for module in using if not module.startswith("flukeprint.training")}
     assert outside <= {"flukeprint.cli_training"}
+
+
+def test_plain_folders_are_identified_without_a_catalogue() -> None:
+    """The core works on folders alone; only commands know of both."""
+    using = {module for module in MODULES if needs(all_imports(module), "flukeprint.catalogue")}
+    outside = {module for module in using if not module.startswith("flukeprint.catalogue")}
+    assert {module.rpartition(".")[2] for module in outside} <= CATALOGUE_USERS
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +327,8 @@ def demo(out: Path, model_path: Path | None) -> None:
 
 def main() -> None:
     """Run the command line; a FlukeprintError is one line on stderr and exit code 2."""
+    # Of a photo's oddities the library tells in words of its own.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         cli(standalone_mode=False)
     except FlukeprintError as error:

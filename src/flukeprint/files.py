@@ -30,7 +30,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
@@ -114,7 +114,8 @@ def check_outside(out: Path, data: Path) -> None:
         raise FlukeprintError(f"{out}: lies in the collection itself; name a folder outside it")
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The bits that the user's new files do without."""
     current = os.umask(0)
     os.umask(current)
     return current

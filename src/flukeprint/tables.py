@@ -153,6 +153,14 @@ def _label(listing: Path, line: int, label: str) -> str:
     return label
 
 
+def csv_header(listing: Path) -> list[str]:
+    """The names in a CSV file's first line. See :func:`csv_rows`."""
+    try:
+        return next(csv.reader(io.StringIO(_csv_text(listing), newline=""), strict=True), [])
+    except csv.Error as error:
+        raise FlukeprintError(f"{listing}: not a valid CSV file: {error}") from None
+
+
 def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """A CSV file's rows with their line numbers; every row has all the header's cells.
 

@@ -1,0 +1,121 @@
+"""Bring photos in from the disk: hashed, decoded to see that they are whole, noted batch by batch.
+
+Each batch is an event of its own, so an import that was cut off keeps what it had noted; run again,
+it goes on behind that. A file whose size and time are as they were is not read again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from flukeprint.catalogue.catalogue import Catalogue
+from flukeprint.catalogue.listing import Listed
+from flukeprint.catalogue.photos_in import Arrived, Incoming, path_from
+from flukeprint.catalogue.state import KnownFile
+from flukeprint.exif import read_details
+from flukeprint.photos import decode_grey, read_photo
+from flukeprint.progress import Progress, no_progress
+from flukeprint.records import Failure
+
+BATCH = 2_000
+AHEAD = 256  # files that threads read before any of them is passed on
+LEAST_PX = 64  # enough to see whether a photo is whole; a large JPEG is decoded at an eighth
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import brought. ``events`` are its numbers, none where all was known already."""
+
+    events: tuple[int, ...]
+    counts: Arrived
+    skipped: tuple[Failure, ...]
+
+
+def bring_in(
+    catalogue: Catalogue,
+    listed: Sequence[Listed],
+    *,
+    who: str,
+    why: str = "",
+    dry_run: bool = False,
+    progress: Progress = no_progress,
+) -> Imported:
+    """Import what is listed; photos that cannot be read are skipped and told.
+
+    Raises:
+        FlukeprintError: the catalogue cannot be written to; batches noted before that stay.
+    """
+    skipped: list[Failure] = []
+    step = progress("importing", len(listed))
+
+    def arriving() -> Iterator[Incoming]:
+        for found, count in _read(listed, catalogue.root, catalogue.files()):
+            if isinstance(found, Failure):
+                skipped.append(found)
+            else:
+                yield from found
+            step(count)
+
+    waiting = arriving()
+    # A preview in batches would meet each batch's new whales again as new ones.
+    size = len(listed) if dry_run else BATCH
+    events: list[int] = []
+    counts = Arrived()
+    while batch := list(islice(waiting, size)):
+        outcome = catalogue.add_photos(batch, who=who, why=why, dry_run=dry_run)
+        events += [outcome.event] if outcome.event else []
+        counts = counts.and_then(outcome.arrived)
+    return Imported(tuple(events), counts, tuple(skipped))
+
+
+def _read(
+    listed: Sequence[Listed], root: Path, known: Mapping[str, KnownFile]
+) -> Iterator[tuple[list[Incoming] | Failure, int]]:
+    """Each file once, with all that is told of it; and how many of ``listed`` that was."""
+    told: dict[Path, list[Listed]] = {}
+    for one in listed:
+        told.setdefault(one.path, []).append(one)
+    waiting = iter(told)
+    with ThreadPoolExecutor(max_workers=4) as pool:  # Pillow decodes outside Python's lock
+        while some := list(islice(waiting, AHEAD)):
+            for path, found in zip(
+                some, pool.map(lambda path: _one(path, root, known), some), strict=True
+            ):
+                if isinstance(found, Failure):
+                    yield found, len(told[path])
+                else:
+                    yield (
+                        [_with(found, one) for one in told[path]],
+                        len(told[path]),
+                    )
+
+
+def _with(found: Incoming, told: Listed) -> Incoming:
+    facts: dict[str, Any] = dict(told.facts)
+    return replace(found, label=told.label, **facts)
+
+
+def _one(path: Path, root: Path, known: Mapping[str, KnownFile]) -> Incoming | Failure:
+    """A file as it is, or why it cannot be read."""
+    name = path_from(root, path)
+    try:
+        stamp = os.stat(path)
+    except (OSError, ValueError) as error:
+        return Failure(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+    before = known.get(name)
+    if before and (before.size_bytes, before.mtime_ns) == (stamp.st_size, stamp.st_mtime_ns):
+        return Incoming(before.sha256, name, stamp.st_size, stamp.st_mtime_ns)
+    photo = read_photo(path)
+    if isinstance(photo, Failure):
+        return photo
+    pixels = decode_grey(photo, least_px=LEAST_PX)
+    if isinstance(pixels, Failure):
+        return pixels
+    size = len(photo.data)
+    return Incoming(photo.sha256, name, size, stamp.st_mtime_ns, read_details(photo))

@@ -1,0 +1,285 @@
+"""A catalogue in use: opened, decided in, asked."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import flukeprint.catalogue.evidence as evidence
+import flukeprint.catalogue.history as history
+import flukeprint.catalogue.state as state
+from flukeprint.catalogue.backup import copy_whole, keep_backup
+from flukeprint.catalogue.deciding import decide, take_in
+from flukeprint.catalogue.draft import Decision, Outcome
+from flukeprint.catalogue.log import revision
+from flukeprint.catalogue.photos_in import Import, Incoming
+from flukeprint.catalogue.schema import MIGRATIONS, Migration
+from flukeprint.catalogue.store import (
+    BUSY_S,
+    connect,
+    fresh_file,
+    migrate,
+    read_header,
+    transaction,
+)
+from flukeprint.errors import FlukeprintError
+from flukeprint.records import Embeddings, Look
+
+
+class Catalogue:
+    """One catalogue file. Use :meth:`create` or :meth:`open`, and close it or use ``with``.
+
+    Photos, individuals, events and rankings are named by their numbers. Whatever cannot be done is
+    a FlukeprintError, and then nothing was written. Not to be shared between threads.
+    """
+
+    def __init__(
+        self,
+        link: sqlite3.Connection,
+        path: Path,
+        root: Path,
+        migrations: tuple[Migration, ...] = MIGRATIONS,
+    ) -> None:
+        self._link, self.path, self.root = link, path, root
+        self._migrations = migrations
+
+    @classmethod
+    def create(cls, path: Path, *, root: Path | None = None) -> Self:
+        """Make a new, empty catalogue and open it; ``root``, else its folder, holds the photos.
+
+        Raises:
+            FlukeprintError: something is there already, or it cannot be written.
+        """
+        home = os.path.abspath(path.parent)
+        place = _relative(home if root is None else os.path.abspath(root), home)
+        with fresh_file(path) as temporary:
+            link = connect(temporary)
+            try:
+                migrate(link, temporary, MIGRATIONS)
+                with transaction(link, path, write=True):
+                    link.execute("INSERT INTO meta VALUES ('root', ?)", (Path(place).as_posix(),))
+            finally:
+                link.close()
+        return cls.open(path)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        root: Path | None = None,
+        read_only: bool = False,
+        busy_s: float = BUSY_S,
+        migrations: tuple[Migration, ...] = MIGRATIONS,
+    ) -> Self:
+        """Open a catalogue; one of an older version is upgraded after making a copy beside it.
+
+        ``root`` is where the photos lie now, if not where they lay when the catalogue was made.
+        ``busy_s`` is how many seconds to wait for others' decisions.
+
+        Raises:
+            FlukeprintError: it is missing, damaged, another program's, or of a newer version.
+        """
+        version = read_header(path, len(migrations))
+        if version < len(migrations) and read_only:
+            raise FlukeprintError(
+                f"{path}: of an older version; open it once where it can be written"
+            )
+        link = connect(path, read_only=read_only, busy_s=busy_s)
+        try:
+            if version < len(migrations):
+                copy = path.with_name(f"{path.name}.v{version}.r{_revision(link, path)}.backup")
+                if not copy.exists():
+                    copy_whole(link, copy, migrations[:version])
+                migrate(link, path, migrations)
+            with transaction(link, path, write=False):
+                place = link.execute("SELECT value FROM meta WHERE key = 'root'").fetchone()
+            found = root or Path(os.path.normpath(path.absolute().parent / (place or ".")[0]))
+        except BaseException:
+            link.close()
+            raise
+        return cls(link, path, found, migrations)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def revision(self) -> int:
+        """The number of the last event: what someone who looks now has seen."""
+        with self._reading() as link:
+            return revision(link)
+
+    def decide(
+        self,
+        decision: Decision,
+        *,
+        who: str,
+        why: str = "",
+        seen: int | None = None,
+        ranking: int | None = None,
+        dry_run: bool = False,
+    ) -> Outcome:
+        """Note a decision and say exactly what it changed; ``dry_run`` says it and notes nothing.
+
+        ``seen`` is the :attr:`revision` its maker looked at, None for the present one. ``ranking``
+        is the one on the screen.
+
+        Raises:
+            FlukeprintError: it changes nothing, cannot be, or rests on what others have changed
+                since; the message says by which event.
+        """
+        with transaction(self._link, self.path, write=not dry_run):
+            return decide(
+                self._link, decision, who=who, why=why, seen=seen, ranking=ranking, dry_run=dry_run
+            )
+
+    def add_photos(
+        self, incoming: Iterable[Incoming], *, who: str, why: str = "", dry_run: bool = False
+    ) -> Import:
+        """Import photos' files with what their owner says of them, as one event.
+
+        Importing again what is known changes nothing and is no event. See :class:`Incoming`.
+        """
+        with transaction(self._link, self.path, write=not dry_run):
+            return take_in(self._link, self.root, incoming, who=who, why=why, dry_run=dry_run)
+
+    def keep_looks(self, model_id: str, looks: Mapping[str, Look]) -> int:
+        """Note what a model saw, by photo SHA-256; returns how many were new."""
+        with self._writing() as link:
+            return evidence.keep_looks(link, model_id, looks)
+
+    def keep_embeddings(self, embeddings: Embeddings, *, half: bool = False) -> int:
+        """Note embeddings, as float16 if ``half``; returns how many were new."""
+        with self._writing() as link:
+            return evidence.keep_embeddings(link, embeddings, half=half)
+
+    def keep_ranking(
+        self, photo: int, model_id: str, candidates: Sequence[tuple[int, float]], new: float
+    ) -> int:
+        """Note a ranking as it is shown, (individual, probability) likeliest first; its number."""
+        with self._writing() as link:
+            return evidence.keep_ranking(link, photo, model_id, candidates, new)
+
+    def look(self, photo: int, model_id: str) -> Look | None:
+        """What a model saw in a photo, None where it never looked."""
+        with self._reading() as link:
+            return evidence.read_look(link, photo, model_id)
+
+    def embeddings(self, model_id: str) -> Embeddings:
+        """All embeddings by one model, (N, D) float32, in the order of photo numbers."""
+        with self._reading() as link:
+            return evidence.read_embeddings(link, model_id)
+
+    def ranking(self, number: int) -> evidence.Ranking:
+        """A ranking as it was shown."""
+        with self._reading() as link:
+            return evidence.read_ranking(link, number)
+
+    def find_photo(self, sha256: str) -> int | None:
+        """The number of the photo with this content."""
+        with self._reading() as link:
+            return state.photo_number(link, sha256)
+
+    def find(self, name: str) -> int:
+        """The number of the individual that goes by this name or alias."""
+        with self._reading() as link:
+            return state.find(link, name)
+
+    def photo(self, number: int) -> history.PhotoNow:
+        """A photo at present."""
+        with self._reading() as link:
+            return history.photo_now(link, number)
+
+    def photos(self) -> list[history.PhotoNow]:
+        """All photos at present, in number order."""
+        with self._reading() as link:
+            return list(history.photos_now(link))
+
+    def files(self) -> dict[str, state.KnownFile]:
+        """What lay where when photos were last imported, by path."""
+        with self._reading() as link:
+            return state.files(link)
+
+    def individual(self, number: int) -> history.IndividualNow:
+        """An individual at present, also one that was merged or undone."""
+        with self._reading() as link:
+            return history.individual_now(link, number)
+
+    def individuals(self) -> dict[int, str]:
+        """The names of all individuals there are, by number."""
+        with self._reading() as link:
+            return history.individuals_now(link)
+
+    def photo_history(self, number: int) -> list[history.Entry]:
+        """Every event that changed something about a photo, oldest first."""
+        with self._reading() as link:
+            return history.photo_history(link, number)
+
+    def individual_history(self, number: int) -> list[history.Entry]:
+        """Every event that changed an individual, or by which a photo came to it or left it."""
+        with self._reading() as link:
+            return history.individual_history(link, number)
+
+    def conflicts(self) -> list[int]:
+        """The photos whose labels or facts disagree and wait for a person."""
+        with self._reading() as link:
+            return history.conflicts(link)
+
+    def counts(self) -> history.Counts:
+        """How much there is of all."""
+        with self._reading() as link:
+            return history.counts(link)
+
+    def rebuild(self) -> list[str]:
+        """Derive the present state from the log again; a line for each cell that differed."""
+        with self._writing() as link:
+            return state.rebuild(link)
+
+    def backup(self, path: Path) -> int:
+        """Copy the catalogue, whole and checked, to a file that is not there yet; its revision."""
+        return copy_whole(self._link, path, self._migrations)
+
+    def keep_backup(self, folder: Path | None = None) -> Path | None:
+        """Back up to a folder, ``NAME.backups`` beside the catalogue if None; the last ten stay."""
+        place = folder or self.path.with_name(f"{self.path.name}.backups")
+        return keep_backup(self._link, self.path, place, self._migrations)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with transaction(self._link, self.path, write=False):
+            yield self._link
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with transaction(self._link, self.path, write=True):
+            yield self._link
+
+
+def _relative(root: str, home: str) -> str:
+    """Where the photos lie from the catalogue's folder, so that both can move together."""
+    try:
+        return os.path.relpath(root, home)
+    except ValueError:  # another drive
+        return root
+
+
+def _revision(link: sqlite3.Connection, path: Path) -> int:
+    with transaction(link, path, write=False):
+        return revision(link)

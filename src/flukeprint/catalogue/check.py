@@ -1,0 +1,167 @@
+"""Is a catalogue whole? Its pages, its rules, the seals, the state, and whether it makes sense."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import flukeprint.catalogue.state as state
+from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, SEALED, seal_of, shown
+from flukeprint.catalogue.salvage import at_rest, readable
+from flukeprint.catalogue.schema import APPLICATION_ID, MIGRATIONS, Migration
+from flukeprint.errors import FlukeprintError
+
+MOST_TOLD = 20
+
+
+class Finding(NamedTuple):
+    """Something wrong, and the event it lies in where it lies in one."""
+
+    text: str
+    event: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What ``check`` found. ``savable`` is how many rows of each table can be read."""
+
+    path: Path
+    problems: tuple[str, ...]
+    savable: dict[str, int]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def check(path: Path, migrations: tuple[Migration, ...] = MIGRATIONS) -> Report:
+    """Look at everything in a catalogue. Writes nothing.
+
+    Raises:
+        FlukeprintError: there is no such file, or it was never a catalogue.
+    """
+    with at_rest(path, len(migrations)) as (link, notes):
+        findings = [Finding(note) for note in notes]
+        findings += inspect(link, migrations)
+        savable = readable(link)
+    if findings and not any(savable.values()):
+        raise FlukeprintError(f"{path}: nothing of it can be read; no catalogue, or use a backup")
+    return Report(path, tuple(finding.text for finding in findings), savable)
+
+
+def inspect(link: sqlite3.Connection, migrations: tuple[Migration, ...]) -> list[Finding]:
+    """All that is wrong in an open catalogue; what a rescue already told of is left out."""
+    findings = []
+    for look in (_pages, lambda link: _rules(link, migrations), _seals, _state, _sense):
+        try:
+            findings += list(look(link))
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            findings.append(Finding(f"damaged: {error}"))
+    try:
+        accepted = _accepted(link)
+    except (sqlite3.Error, ValueError, TypeError):
+        accepted = set()
+    return [finding for finding in dict.fromkeys(findings) if finding.event not in accepted]
+
+
+def _accepted(link: sqlite3.Connection) -> set[int]:
+    """Events that a rescue could not save whole, as it noted itself."""
+    rows = link.execute("SELECT details FROM event WHERE kind = 'rescue'")
+    return {number for (details,) in rows for number in json.loads(details)["damaged"]}
+
+
+def _pages(link: sqlite3.Connection) -> Iterator[Finding]:
+    for (text,) in link.execute(f"PRAGMA integrity_check({MOST_TOLD})"):
+        if text != "ok":
+            yield Finding(" ".join(str(text).split()))
+    for table, row, parent, _ in link.execute("PRAGMA foreign_key_check").fetchmany(MOST_TOLD):
+        text = f"{table} {row}: names a {parent} that is not there"
+        yield Finding(text, row if table == "event" else None)
+
+
+def _rules(link: sqlite3.Connection, migrations: tuple[Migration, ...]) -> Iterator[Finding]:
+    """Tables, indices and the triggers that forbid changes are as this version made them."""
+    query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    if link.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        yield Finding("its header names another program")
+    version = link.execute("PRAGMA user_version").fetchone()[0]
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        for migration in migrations[:version]:
+            for statement in migration:
+                fresh.execute(statement)
+        wanted = {(kind, name): sql for kind, name, sql in fresh.execute(query)}
+    there = {(kind, name): sql for kind, name, sql in link.execute(query)}
+    for kind, name in sorted(wanted.keys() | there.keys()):
+        if wanted.get((kind, name)) != there.get((kind, name)):
+            yield Finding(f"the {kind} {name} is not as flukeprint made it")
+
+
+def _seals(link: sqlite3.Connection) -> Iterator[Finding]:
+    seal, last = FIRST_SEAL, 0
+    for row in link.execute(f"SELECT {COLUMNS} FROM event ORDER BY id"):
+        number = row[0]
+        if number != last + 1:
+            yield Finding(f"events {last + 1} to {number - 1} are missing", number)
+        parts = {
+            table: link.execute(
+                f"SELECT {columns} FROM {table} WHERE event = ? ORDER BY id", (number,)
+            )
+            for table, columns in SEALED.items()
+        }
+        if seal_of(seal, row[:-1], shown(link, row[6]), parts) != row[-1]:
+            yield Finding(f"event {number} is not as it was written", number)
+        seal, last = row[-1], number
+    highest = link.execute("SELECT coalesce(max(event), 0) FROM effect").fetchone()[0]
+    if highest > last:
+        yield Finding(f"events {last + 1} to {highest} are missing", highest)
+
+
+def _state(link: sqlite3.Connection) -> Iterator[Finding]:
+    broken: dict[int, str] = {}
+    for line in state.differences(link, broken):
+        yield Finding(f"the state is not what the log gives: {line}")
+    for event, text in broken.items():
+        yield Finding(f"event {event} {text}", event)
+
+
+def _sense(link: sqlite3.Connection) -> Iterator[Finding]:
+    """Nothing refers to what is not there, names are given once, nothing contradicts itself."""
+    alive = "SELECT subject FROM cell WHERE kind = 'i' AND field = 'alive' AND value = 1"
+    for query, text in (
+        (
+            "SELECT owner, subject, value FROM cell WHERE field = 'individual'"
+            f" AND value IS NOT NULL AND value NOT IN ({alive})",
+            "photo {} is of individual {}, which is not there",
+        ),
+        (
+            "SELECT owner, subject, item FROM cell WHERE field IN ('label', 'not')"
+            f" AND value IS NOT NULL AND item NOT IN ({alive})",
+            "photo {} names individual {}, which is not there",
+        ),
+        (
+            "SELECT a.owner, a.subject, a.value FROM cell a JOIN cell b ON b.kind = 'p'"
+            " AND b.subject = a.subject AND b.field = 'not' AND b.item = a.value"
+            " AND b.value IS NOT NULL WHERE a.field = 'individual'",
+            "photo {} is of individual {} and is said not to be",
+        ),
+        (
+            "SELECT owner, subject, field FROM cell WHERE kind = 'p'"
+            " AND subject NOT IN (SELECT id FROM photo)",
+            "photo {} is not there, but its {} is",
+        ),
+        (
+            "SELECT max(owner), text, group_concat(subject) FROM (SELECT owner, subject,"
+            " CASE field WHEN 'name' THEN value ELSE item END AS text FROM cell"
+            " WHERE kind = 'i' AND field IN ('name', 'alias') AND value IS NOT NULL"
+            f" AND subject IN ({alive})) GROUP BY text HAVING count(*) > 1",
+            "{!r} is the name of several individuals: {}",
+        ),
+    ):
+        for owner, one, other in link.execute(query):
+            yield Finding(text.format(one, other), owner)

@@ -1,0 +1,202 @@
+"""A decision while it is being planned: what it would change, in words, before it is written.
+
+A draft reads the present state, lays its own changes over it, and refuses whatever was changed by
+others since the maker of the decision looked. Preview and decision are the same draft; only the
+decision is written.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Protocol
+
+import flukeprint.catalogue.state as state
+from flukeprint.catalogue.log import (
+    COLUMNS,
+    EMPTY,
+    Effect,
+    Event,
+    Held,
+    Key,
+    Value,
+    read_event,
+    revision,
+)
+from flukeprint.errors import FlukeprintError
+
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a decision changed, or in a preview would change, one line for each cell.
+
+    ``event`` is its number, None in a preview. ``revision`` is the catalogue's last event.
+    """
+
+    event: int | None
+    revision: int
+    lines: tuple[str, ...]
+
+
+class Decision(Protocol):
+    """What a person can decide; each kind is a dataclass whose fields say about what."""
+
+    @property
+    def kind(self) -> str:
+        """The event's kind."""
+
+    def plan(self, draft: Draft) -> None:
+        """Lay the decision's changes over the draft's state, or say why it cannot be."""
+
+
+class Draft:
+    """The present state with a decision's changes over it.
+
+    ``seen`` is the revision that the decision's maker saw, None for the present one; ``number`` is
+    the event that it would become.
+    """
+
+    def __init__(self, link: sqlite3.Connection, seen: int | None) -> None:
+        self.link = link
+        last = revision(link)
+        if seen is not None and not 0 <= seen <= last:
+            raise FlukeprintError(f"revision {seen} is not one of this catalogue's {last}")
+        self.seen = last if seen is None else seen
+        self.number = last + 1
+        self.undoes: int | None = None
+        self._changes: dict[Key, tuple[Held, Held]] = {}
+        self._touched: dict[tuple[str, int, str], list[Key]] = {}
+        self.born: list[int] = []
+
+    def held(self, key: Key) -> Held:
+        """A cell with the draft's own changes."""
+        return self._changes[key][1] if key in self._changes else state.held(self.link, key)
+
+    def get(self, kind: str, subject: int, field: str, item: int | str = "") -> Value:
+        """A cell's value with the draft's own changes."""
+        return self.held(Key(kind, subject, field, item)).value
+
+    def set(self, value: Value, kind: str, subject: int, field: str, item: int | str = "") -> None:
+        """Give a cell a value, which from then on stands by this decision."""
+        key = Key(kind, subject, field, item)
+        if self.held(key).value != value:
+            self.put(key, Held(value, self.number))
+
+    def put(self, key: Key, after: Held) -> None:
+        """Give a cell a value together with the event that it stands by."""
+        if key in self._changes:
+            before = self._changes[key][0]
+        else:
+            before = state.held(self.link, key)
+            self._touched.setdefault(key[:3], []).append(key)
+        self._changes[key] = (before, after)
+
+    @property
+    def effects(self) -> list[Effect]:
+        """What the draft changes, cells that end as they were left out."""
+        return [
+            Effect(key, before, after)
+            for key, (before, after) in self._changes.items()
+            if before.value != after.value
+        ]
+
+    def changed(self, kind: str, subject: int, field: str) -> list[Key]:
+        """The cells of one field that the draft touches."""
+        return self._touched.get((kind, subject, field), [])
+
+    def photo(self, number: int) -> int:
+        """A photo that the decision is about.
+
+        Raises:
+            FlukeprintError: there is none, or it was changed since the decision's maker looked.
+        """
+        if not self.link.execute("SELECT 1 FROM photo WHERE id = ?", (number,)).fetchone():
+            raise FlukeprintError(f"no photo has the number {number}")
+        self._unchanged("p", number, state.photo_words(self.link, number))
+        return number
+
+    def individual(self, number: int) -> int:
+        """An individual that the decision names. Raises as :meth:`photo` does."""
+        self._unchanged("i", number, f"individual {number}")
+        if self.get("i", number, "alive") is None:
+            raise FlukeprintError(self.gone(number))
+        return number
+
+    def gone(self, individual: int) -> str:
+        """Why an individual is not to be had."""
+        into = self.get("i", individual, "merged into")
+        if isinstance(into, int):
+            return f"individual {individual} was merged into {self.name(into)}; name that one"
+        return f"no individual has the number {individual}"
+
+    def members(self, individual: int) -> list[int]:
+        """An individual's photos; refused where one joined or left since the maker looked."""
+        row = self.link.execute(
+            f"SELECT {COLUMNS} FROM event WHERE id > ? AND id IN (SELECT event FROM effect"
+            " WHERE event > ? AND field = 'individual' AND (before = ? OR after = ?)) ORDER BY id",
+            (self.seen, self.seen, individual, individual),
+        ).fetchone()
+        if row:
+            raise FlukeprintError(
+                f"the photos of {self.name(individual)} changed since you looked, "
+                f"by {Event(*row)}; look again"
+            )
+        return state.members(self.link, individual)
+
+    def _unchanged(self, kind: str, subject: int, words: str) -> None:
+        row = self.link.execute(
+            "SELECT event FROM effect WHERE kind = ? AND subject = ? AND event > ? ORDER BY event",
+            (kind, subject, self.seen),
+        ).fetchone()
+        if row:
+            raise FlukeprintError(
+                f"{words} changed since you looked, by {read_event(self.link, row[0])}; look again"
+            )
+
+    def new_individual(self, name: str) -> int:
+        """Make an individual; its number was never used before."""
+        last = self.link.execute("SELECT coalesce(max(id), 0) FROM individual").fetchone()[0]
+        number = int(last) + 1 + len(self.born)
+        self.born.append(number)
+        self.set(1, "i", number, "alive")
+        self.set(name, "i", number, "name")
+        return number
+
+    def free_name(self, name: str, *, of: int | None = None) -> str:
+        """A name that an individual may get; an alias of individual ``of`` is free, too.
+
+        Raises:
+            FlukeprintError: it is empty or unprintable, or another goes by it.
+        """
+        name = checked_name(name)
+        for holder, field in state.holders(self.link, name):
+            if (holder, field) != (of, "alias"):
+                raise FlukeprintError(
+                    f"{name!r} is {'an alias' if field == 'alias' else 'the name'} of individual "
+                    f"{holder}; names are given once, choose another"
+                )
+        return name
+
+    def name(self, individual: int) -> str:
+        """An individual as people are told of it: its name with its number."""
+        name = self.get("i", individual, "name")
+        if name is None:  # undone or about to be: what it was called before
+            held = self._changes.get(Key("i", individual, "name"), (EMPTY, EMPTY))[0]
+            name = held.value
+        return f"{name} (individual {individual})" if name else f"individual {individual}"
+
+
+def checked_name(name: str) -> str:
+    """A name as it is kept, without white space around it.
+
+    Raises:
+        FlukeprintError: it is empty, too long, or holds what cannot be printed.
+    """
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise FlukeprintError(
+            f"{name[:40]!r} cannot be a name; give 1 to {LONGEST_NAME} printable characters"
+        )
+    return name

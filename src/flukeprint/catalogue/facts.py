@@ -1,0 +1,62 @@
+"""What owners tell of photos, brought to one form or refused: dates, degrees, names."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, time
+
+from flukeprint.catalogue.draft import checked_name
+from flukeprint.errors import FlukeprintError
+
+DATE = re.compile(
+    r"(?P<year>\d{4})(?:(?P<part>[-/:.]?)(?P<month>\d\d)(?:(?P=part)(?P<day>\d\d))?)?"
+    r"(?:[T ](?P<hour>\d\d):?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:\.\d+)?)?"
+    r"(?P<zone>Z|[+-]\d\d:?\d\d)?)?"
+)
+MOST_DEGREES = {"latitude": 90.0, "longitude": 180.0}
+
+
+def checked_fact(field: str, told: str) -> str:
+    """A fact as it is kept: a date in ISO 8601, degrees as a plain number, other text as it is.
+
+    Raises:
+        FlukeprintError: it cannot be understood, or only by guessing.
+    """
+    told = checked_name(told)
+    if field == "date":
+        return _date(told)
+    if field in MOST_DEGREES:
+        return _degrees(field, told)
+    return told
+
+
+def _date(told: str) -> str:
+    found = DATE.fullmatch(told)
+    parts = found.groupdict() if found else {}
+    # Six digits could be a year and month, or a day, month and short year.
+    clear = found and not (parts["part"] == "" and parts["month"] and not parts["day"])
+    if not clear or (parts["hour"] and not parts["day"]):
+        raise FlukeprintError(f"{told[:40]!r} is not a date; write YYYY-MM-DD, or YYYY, or YYYY-MM")
+    try:
+        date(int(parts["year"]), int(parts["month"] or 1), int(parts["day"] or 1))
+        time(int(parts["hour"] or 0), int(parts["minute"] or 0), int(parts["second"] or 0))
+    except ValueError as error:
+        raise FlukeprintError(f"{told[:40]!r} is not a date: {error}") from None
+    day = "-".join(part for part in (parts["year"], parts["month"], parts["day"]) if part)
+    if not parts["hour"]:
+        return day
+    clock = f"{parts['hour']}:{parts['minute']}:{parts['second'] or '00'}"
+    return f"{day}T{clock}{parts['zone'] or ''}"
+
+
+def _degrees(field: str, told: str) -> str:
+    try:
+        degrees = float(told)
+    except ValueError:
+        degrees = float("nan")
+    if not abs(degrees) <= MOST_DEGREES[field]:
+        raise FlukeprintError(
+            f"{told[:40]!r} is not a {field}; write decimal degrees with a point, "
+            f"-{MOST_DEGREES[field]:g} to {MOST_DEGREES[field]:g}"
+        )
+    return f"{degrees:.7f}".rstrip("0").rstrip(".")

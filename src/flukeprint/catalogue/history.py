@@ -1,0 +1,266 @@
+"""What happened to a photo or an individual, what is so now, and how much there is of all."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import flukeprint.catalogue.state as state
+from flukeprint.catalogue.log import (
+    COLUMNS,
+    EFFECT,
+    Effect,
+    Event,
+    Key,
+    Value,
+    effect_from,
+    undone_by,
+)
+from flukeprint.catalogue.words import lines
+from flukeprint.errors import FlukeprintError
+from flukeprint.exif import Details
+from flukeprint.records import Box
+
+PHOTO = "id, sha256, size_bytes, width_px, height_px, taken, latitude, longitude, camera"
+ABOUT = (f"SELECT {EFFECT}, id FROM effect WHERE kind = ? AND subject = ?",)
+PLACED = tuple(
+    f"SELECT {EFFECT}, id FROM effect WHERE {side} = ? AND field = 'individual'"
+    for side in ("after", "before")
+)
+"""Two questions, each with an index of its own: asked as one, SQLite reads the whole table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event as far as it concerns what was asked about; ``undone`` is by which event."""
+
+    event: Event
+    undone: int | None
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoNow:
+    """A photo at present. ``individual`` is None while unidentified or in conflict.
+
+    ``labels`` are the individuals it was imported as, ``not_individuals`` those that a person said
+    it is not; ``unnamed`` says that it was imported as ``new_whale``. ``facts`` hold what its owner
+    told (``state.FACTS``), where known, and ``details`` what the file tells.
+    """
+
+    number: int
+    sha256: str
+    paths: tuple[str, ...]
+    individual: int | None
+    state: str | None
+    labels: tuple[int, ...]
+    not_individuals: tuple[int, ...]
+    box: Box | None
+    facts: dict[str, str]
+    size_bytes: int
+    details: Details
+    unnamed: bool
+
+    @property
+    def date(self) -> str:
+        """When it was taken, ISO 8601: as its owner told, else as the camera; empty if unknown."""
+        return self.facts.get("date") or self.details.taken or ""
+
+    @property
+    def position(self) -> tuple[float, float] | None:
+        """Latitude and longitude in decimal degrees: as its owner told, else as the camera."""
+        if "latitude" in self.facts and "longitude" in self.facts:
+            return float(self.facts["latitude"]), float(self.facts["longitude"])
+        if self.details.latitude is None or self.details.longitude is None:
+            return None
+        return self.details.latitude, self.details.longitude
+
+
+@dataclass(frozen=True, slots=True)
+class IndividualNow:
+    """An individual at present; ``merged_into`` says where its photos went."""
+
+    number: int
+    name: str
+    aliases: tuple[str, ...]
+    alive: bool
+    merged_into: int | None
+    photos: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is; a photo in conflict counts as unidentified while nobody decided."""
+
+    files: int
+    photos: int
+    individuals: int
+    unidentified: int
+    label_conflicts: int
+
+
+def photo_now(link: sqlite3.Connection, number: int) -> PhotoNow:
+    """A photo at present.
+
+    Raises:
+        FlukeprintError: there is none of that number.
+    """
+    row = link.execute(f"SELECT {PHOTO} FROM photo WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise FlukeprintError(f"no photo has the number {number}")
+    cells = link.execute(
+        "SELECT field, item, value FROM cell WHERE kind = 'p' AND subject = ? AND value NOT NULL"
+        " ORDER BY field, item",
+        (number,),
+    )
+    return _photo(row, state.paths_of(link, number), cells.fetchall())
+
+
+def photos_now(link: sqlite3.Connection) -> Iterator[PhotoNow]:
+    """All photos at present, in number order, in one pass over the file."""
+    cells = groupby(
+        link.execute(
+            "SELECT subject, field, item, value FROM cell WHERE kind = 'p' AND value NOT NULL"
+            " ORDER BY subject, field, item"
+        ),
+        key=lambda row: int(row[0]),
+    )
+    paths: dict[int, list[str]] = {}
+    for photo, path in link.execute(
+        "SELECT photo, path FROM file f WHERE photo NOT NULL AND NOT EXISTS"
+        " (SELECT 1 FROM file later WHERE later.path = f.path AND later.id > f.id) ORDER BY id"
+    ):
+        paths.setdefault(photo, []).append(path)
+    subject, rows = next(cells, (0, iter(())))
+    for row in link.execute(f"SELECT {PHOTO} FROM photo ORDER BY id"):
+        while subject and subject < row[0]:  # of a photo that is not there: check tells of it
+            subject, rows = next(cells, (0, iter(())))
+        mine = [cell[1:] for cell in rows] if subject == row[0] else []
+        yield _photo(row, paths.get(row[0], []), mine)
+
+
+def _photo(
+    row: tuple[Any, ...], paths: list[str], cells: list[tuple[str, int | str, Value]]
+) -> PhotoNow:
+    number, sha256, size_bytes, *details = row
+    one = {field: value for field, item, value in cells if item == ""}
+    several = {
+        field: tuple(int(item) for name, item, _ in cells if name == field)
+        for field in ("label", "not")
+    }
+    individual, where, box = one.get("individual"), one.get("state"), one.get("box")
+    return PhotoNow(
+        number,
+        sha256.hex(),
+        tuple(paths),
+        individual if isinstance(individual, int) else None,
+        None if where is None else str(where),
+        several["label"],
+        several["not"],
+        Box(*json.loads(box)) if isinstance(box, str) else None,
+        {fact: str(one[fact]) for fact in state.FACTS if fact in one},
+        size_bytes,
+        Details(*details),
+        state.UNNAMED in one,
+    )
+
+
+def individual_now(link: sqlite3.Connection, number: int) -> IndividualNow:
+    """An individual at present, also one that was merged or undone.
+
+    Raises:
+        FlukeprintError: there never was one of that number.
+    """
+    if not link.execute("SELECT 1 FROM individual WHERE id = ?", (number,)).fetchone():
+        raise FlukeprintError(f"no individual has the number {number}")
+    name, into = (state.value(link, "i", number, field) for field in ("name", "merged into"))
+    return IndividualNow(
+        number,
+        "" if name is None else str(name),
+        tuple(str(alias) for alias in state.items(link, "i", number, "alias")),
+        state.is_alive(link, number),
+        into if isinstance(into, int) else None,
+        tuple(state.members(link, number)),
+    )
+
+
+def individuals_now(link: sqlite3.Connection) -> dict[int, str]:
+    """The names of all individuals there are, by number."""
+    rows = link.execute(
+        "SELECT n.subject, n.value FROM cell n JOIN cell a ON a.kind = 'i'"
+        " AND a.subject = n.subject AND a.field = 'alive' AND a.item = '' AND a.value = 1"
+        " WHERE n.field = 'name' AND n.value IS NOT NULL AND n.kind = 'i' ORDER BY n.subject"
+    )
+    return dict(rows.fetchall())
+
+
+def photo_history(link: sqlite3.Connection, number: int) -> list[Entry]:
+    """Every event that changed something about a photo, oldest first."""
+    return _entries(link, ABOUT, ("p", number))
+
+
+def individual_history(link: sqlite3.Connection, number: int) -> list[Entry]:
+    """Every event that changed an individual, or by which a photo came to it or left it."""
+    itself = _entries(link, ABOUT, ("i", number))
+    photos = {entry.event.id: entry for entry in _entries(link, PLACED, (number,))}
+    both = []
+    for entry in itself:
+        other = photos.pop(entry.event.id, None)
+        more = other.lines if other else ()
+        both.append(Entry(entry.event, entry.undone, entry.lines + more))
+    return sorted([*both, *photos.values()], key=lambda entry: entry.event.id)
+
+
+def _entries(
+    link: sqlite3.Connection, queries: tuple[str, ...], values: tuple[int | str, ...]
+) -> list[Entry]:
+    rows = [row for query in queries for row in link.execute(query, values)]
+    found: dict[int, list[Effect]] = {}
+    for row in sorted(rows, key=lambda row: int(row[-1])):
+        found.setdefault(row[0], []).append(effect_from(row[:-1]))
+    entries = []
+    for event, effects in found.items():
+        columns = link.execute(f"SELECT {COLUMNS} FROM event WHERE id = ?", (event,)).fetchone()
+        told = lines(link, effects, lambda n: name_of(link, n))
+        entries.append(Entry(Event(*columns), undone_by(link, event), told))
+    return entries
+
+
+def name_of(link: sqlite3.Connection, individual: int) -> str:
+    """An individual as people are told of it."""
+    name = state.held(link, Key("i", individual, "name")).value
+    return f"{name} (individual {individual})" if name else f"individual {individual}"
+
+
+def conflicts(link: sqlite3.Connection) -> list[int]:
+    """The photos whose labels or facts disagree and wait for a person, in number order."""
+    rows = link.execute(
+        "SELECT subject FROM cell WHERE value IN ('conflict', 'open') AND +kind = 'p'"
+        " AND (field = 'state' OR field LIKE 'other %')"
+    )
+    return sorted({photo for (photo,) in rows})
+
+
+def counts(link: sqlite3.Connection) -> Counts:
+    """How much there is of all."""
+
+    def count(query: str) -> int:
+        return int(link.execute(f"SELECT count(*) FROM {query}").fetchone()[0])
+
+    photos = count("photo")
+    return Counts(
+        count(
+            "file f WHERE photo IS NOT NULL AND NOT EXISTS"
+            " (SELECT 1 FROM file later WHERE later.path = f.path AND later.id > f.id)"
+        ),
+        photos,
+        len(individuals_now(link)),
+        photos - count("cell WHERE field = 'individual' AND value IS NOT NULL"),
+        count(
+            "cell WHERE value IN ('conflict', 'open') AND value = 'conflict' AND field = 'state'"
+        ),
+    )

@@ -1,0 +1,126 @@
+"""What an owner tells of files: a labelled collection, a sheet with columns of their own, a pile.
+
+A sheet's columns are known by the names that the field uses (Darwin Core, Wildbook, plain English),
+upper case, spaces and punctuation aside; others are named by the owner.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flukeprint.catalogue.facts import checked_fact
+from flukeprint.catalogue.state import FACTS
+from flukeprint.errors import FlukeprintError
+from flukeprint.records import Failure, Table
+from flukeprint.tables import csv_header, csv_rows, unguard
+
+FIELDS = ("path", "identity", *FACTS)
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "path": ("path", "file", "filename", "filepath", "image", "photo", "encountermediaasset0"),
+    "identity": (
+        *("identity", "individual", "individualid", "id", "whale", "whaleid", "label"),
+        *("markedindividualindividualid", "encounterindividualid", "organismid"),
+    ),
+    "date": ("date", "eventdate", "datetime", "taken", "datetaken", "datetimeoriginal"),
+    "place": ("place", "location", "locality", "site", "area", "encounterverbatimlocality"),
+    "latitude": ("latitude", "lat", "decimallatitude", "encounterdecimallatitude"),
+    "longitude": ("longitude", "lon", "long", "decimallongitude", "encounterdecimallongitude"),
+    "photographer": (
+        *("photographer", "recordedby", "observer", "credit"),
+        *("encounterphotographer0fullname", "encounterphotographer0emailaddress"),
+    ),
+    "encounter": ("encounter", "encounterid", "sighting", "sightingid", "occurrenceid", "eventid"),
+}
+"""Column names that are known, in lower case, letters and digits only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A photo's file and what its owner tells: ``label``, and facts by name (``state.FACTS``)."""
+
+    path: Path
+    label: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def from_table(table: Table) -> list[Listed]:
+    """A labelled collection's photos; one with several labels is listed with each."""
+    return [
+        Listed(row.path, row.individual, _facts({"date": row.date, "encounter": row.encounter}))
+        for row in table.rows
+    ]
+
+
+def read_sheet(
+    sheet: Path, columns: Mapping[str, str] | None = None
+) -> tuple[list[Listed], list[Failure]]:
+    """A CSV's photos, whose paths are relative to it, and those that it lists but are not there.
+
+    ``columns`` says for a field (``FIELDS``) which column holds it, or "" for none; the others are
+    found by their names. Only ``path`` has to be there.
+
+    Raises:
+        FlukeprintError: it is no CSV, has no column of paths, two that may be meant, or a date or
+            degrees that cannot be understood.
+    """
+    chosen = _columns(sheet, csv_header(sheet), columns or {})
+    listed, missing = [], []
+    for line, row in csv_rows(sheet, (chosen["path"],)):
+        told = {name: unguard(row[column]).strip() for name, column in chosen.items()}
+        path = sheet.parent / told.pop("path")
+        if not os.path.isfile(path):
+            missing.append(Failure(path, f"listed in {sheet.name}, line {line}, but not there"))
+            continue
+        label = told.pop("identity", "")
+        try:
+            listed.append(Listed(path, label, _facts(told)))
+        except FlukeprintError as error:
+            raise FlukeprintError(f"{sheet}, line {line}: {error}") from None
+    if not listed:
+        raise FlukeprintError(f"{sheet}: no photo that it lists is there; paths start at the CSV")
+    return listed, missing
+
+
+def from_files(paths: Iterable[Path], facts: Mapping[str, str]) -> list[Listed]:
+    """Photos without labels, the same told of all of them."""
+    same = _facts(facts)
+    return [Listed(path, facts=same) for path in paths]
+
+
+def _facts(told: Mapping[str, str]) -> dict[str, str]:
+    return {name: checked_fact(name, text) for name, text in told.items() if text.strip()}
+
+
+def _columns(sheet: Path, header: list[str], named: Mapping[str, str]) -> dict[str, str]:
+    """Which column holds which field."""
+    for name, column in named.items():
+        if name not in FIELDS:
+            raise FlukeprintError(f"no field is called {name!r}; there are {', '.join(FIELDS)}")
+        if column and column not in header:
+            raise FlukeprintError(f"{sheet}: has no column {column!r}; it has {', '.join(header)}")
+    chosen = {name: column for name, column in named.items() if column}
+    taken = set(chosen.values())
+    for name in FIELDS:
+        if name in named:
+            continue
+        found = [c for c in header if _plain(c) in COLUMNS[name] and c not in taken]
+        exact = [c for c in found if _plain(c) == name]
+        if len(exact or found) > 1:
+            raise FlukeprintError(
+                f"{sheet}: {' and '.join(exact or found)} may each be the {name}; "
+                f"say which with --columns {name}=COLUMN"
+            )
+        chosen.update((name, column) for column in exact or found)
+    if "path" not in chosen:
+        raise FlukeprintError(
+            f"{sheet}: no column is known to hold the photos' paths; it has {', '.join(header)}; "
+            "say which with --columns path=COLUMN"
+        )
+    return chosen
+
+
+def _plain(column: str) -> str:
+    return "".join(letter for letter in column.lower() if letter.isalnum())

@@ -1,0 +1,180 @@
+"""The log: events, what each changed, and the seal that shows a changed byte.
+
+An event's seal is the SHA-256 over the seal of the event before it and everything the event noted:
+who, when, why, its effects, the photos, files and individuals that it added and the ranking it
+cites. SQLite itself does not notice a flipped bit inside a row; the seals do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+Value = int | str | None
+FIRST_SEAL = bytes(32)
+COLUMNS = "id, at, who, why, kind, details, ranking, undoes, seal"
+EFFECT = "event, kind, subject, field, item, before, before_owner, after, after_owner"
+SEALED = {
+    "effect": EFFECT,
+    "individual": "event, id",
+    "photo": "event, id, sha256, size_bytes, width_px, height_px, taken, latitude, longitude,"
+    " camera",
+    "file": "event, id, path, photo, mtime_ns",
+}
+"""What else belongs to an event, by its column ``event``."""
+
+
+class Key(NamedTuple):
+    """A cell's name: ``kind`` p or i, the subject's number, field, and which of several."""
+
+    kind: str
+    subject: int
+    field: str
+    item: int | str = ""
+
+
+class Held(NamedTuple):
+    """A cell's value and the event it stands by; owner 0 means never set, or undone."""
+
+    value: Value
+    owner: int
+
+
+EMPTY = Held(None, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one event did to one cell."""
+
+    key: Key
+    before: Held
+    after: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Who decided what, when (UTC, ISO 8601) and why."""
+
+    id: int
+    at: str
+    who: str
+    why: str
+    kind: str
+    details: str
+    ranking: int | None
+    undoes: int | None
+    seal: bytes
+
+    def __str__(self) -> str:
+        return f"event {self.id} ({self.kind}, {self.who}, {self.at})"
+
+
+def revision(link: sqlite3.Connection) -> int:
+    """The number of the last event, 0 for none."""
+    return int(link.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()[0])
+
+
+def read_event(link: sqlite3.Connection, number: int) -> Event | None:
+    """One event, or None where there is none of that number."""
+    row = link.execute(f"SELECT {COLUMNS} FROM event WHERE id = ?", (number,)).fetchone()
+    return None if row is None else Event(*row)
+
+
+def effects_of(link: sqlite3.Connection, number: int) -> list[Effect]:
+    """What an event changed, in the order in which it did."""
+    rows = link.execute(f"SELECT {EFFECT} FROM effect WHERE event = ? ORDER BY id", (number,))
+    return [effect_from(row) for row in rows]
+
+
+def effect_from(row: tuple[int, str, int, str, int | str, Value, int, Value, int]) -> Effect:
+    """An effect from its columns as ``EFFECT`` names them."""
+    _, kind, subject, field, item, before, before_owner, after, after_owner = row
+    key = Key(kind, subject, field, item)
+    return Effect(key, Held(before, before_owner), Held(after, after_owner))
+
+
+def undone_by(link: sqlite3.Connection, number: int) -> int | None:
+    """The event by which this one is undone at present, if it is."""
+    rows = link.execute("SELECT id FROM event WHERE undoes = ? ORDER BY id DESC", (number,))
+    return next((int(undo) for (undo,) in rows if undone_by(link, undo) is None), None)
+
+
+def now() -> str:
+    """The time as events note it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def append(
+    link: sqlite3.Connection,
+    number: int,
+    *,
+    kind: str,
+    who: str,
+    why: str,
+    details: str,
+    effects: list[Effect],
+    ranking: int | None = None,
+    undoes: int | None = None,
+) -> None:
+    """Write event ``number`` with its effects, and the cells as they then are.
+
+    What else belongs to it (``SEALED``) was inserted before, in the same transaction.
+    """
+    row = (number, now(), who, why, kind, details, ranking, undoes)
+    link.executemany(
+        f"INSERT INTO effect ({EFFECT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ((number, *effect.key, *effect.before, *effect.after) for effect in effects),
+    )
+    before = link.execute("SELECT seal FROM event WHERE id = ?", (number - 1,)).fetchone()
+    parts = {
+        table: link.execute(f"SELECT {columns} FROM {table} WHERE event = ? ORDER BY id", (number,))
+        for table, columns in SEALED.items()
+    }
+    seal = seal_of(before[0] if before else FIRST_SEAL, row, shown(link, ranking), parts)
+    link.execute(f"INSERT INTO event ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, seal))
+    write_cells(link, ((effect.key, effect.after) for effect in effects))
+
+
+def write_cells(link: sqlite3.Connection, cells: Iterator[tuple[Key, Held]]) -> None:
+    """Put cells into the present state; one that nobody set any more is not kept."""
+    for key, held in cells:
+        if held == EMPTY:
+            link.execute(
+                "DELETE FROM cell WHERE kind = ? AND subject = ? AND +field = ? AND item = ?", key
+            )
+        else:
+            link.execute("INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?)", (*key, *held))
+
+
+def shown(link: sqlite3.Connection, ranking: int | None) -> tuple[object, ...] | None:
+    """A ranking's columns, for the seal of the event that cites it."""
+    columns = "id, photo, model, at, new, candidates"
+    row = link.execute(f"SELECT {columns} FROM ranking WHERE id = ?", (ranking,)).fetchone()
+    return None if row is None else tuple(row)
+
+
+def seal_of(
+    before: bytes,
+    row: tuple[object, ...],
+    ranking: tuple[object, ...] | None,
+    parts: dict[str, Iterator[tuple[object, ...]]] | dict[str, sqlite3.Cursor],
+) -> bytes:
+    """The 32 bytes that seal an event: ``row`` are its columns without the seal itself."""
+    digest = hashlib.sha256(before)
+    digest.update(_line("event", row))
+    digest.update(_line("ranking", ranking or ()))
+    for table, rows in parts.items():
+        for part in rows:
+            digest.update(_line(table, part))
+    return digest.digest()
+
+
+def _line(table: str, row: tuple[object, ...]) -> bytes:
+    cells = [cell.hex() if isinstance(cell, bytes) else cell for cell in row]
+    return json.dumps([table, *cells], ensure_ascii=True).encode() + b"\n"

@@ -1,0 +1,248 @@
+"""Photos come in: known again by their content, wherever they lie, labels and facts with them.
+
+A photo is its bytes. A file and its identical copy are one photo with two files; a file that moved
+is found again. Labels that disagree put the photo in conflict, which a person settles; they never
+overrule what a person decided. Where files lie is an observation and no decision, so undoing an
+import takes back what it said of whales and facts, and leaves the photos known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+
+import flukeprint.catalogue.state as state
+from flukeprint.catalogue.draft import Draft, checked_name
+from flukeprint.catalogue.facts import checked_fact
+from flukeprint.catalogue.state import CONFIRMED, CONFLICT, FACTS, IMPORTED, UNNAMED, UNSURE
+from flukeprint.errors import FlukeprintError
+from flukeprint.exif import NO_DETAILS, Details
+from flukeprint.records import NEW_WHALE
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A photo's file and what its owner says of it.
+
+    ``path`` is relative to the catalogue's root, with forward slashes; ``mtime_ns`` is the file's
+    time, nanoseconds since 1970. ``details`` are what the bytes themselves tell. ``label`` is an
+    individual's name; ``new_whale`` says that it has none, and empty says nothing. ``latitude`` and
+    ``longitude`` are decimal degrees.
+    """
+
+    sha256: str
+    path: str
+    size_bytes: int
+    mtime_ns: int | None = None
+    details: Details = NO_DETAILS
+    label: str = ""
+    date: str = ""
+    place: str = ""
+    latitude: str = ""
+    longitude: str = ""
+    photographer: str = ""
+    encounter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """How much an import brought; ``moved`` photos lay elsewhere, ``known`` files lay there before.
+
+    ``conflicts`` holds a line for each label or fact that disagrees with what was known.
+    """
+
+    photos: int = 0
+    files: int = 0
+    moved: int = 0
+    individuals: int = 0
+    known: int = 0
+    conflicts: tuple[str, ...] = ()
+
+    def and_then(self, more: Arrived) -> Arrived:
+        """This and what came after it."""
+        return Arrived(
+            *(mine + its for mine, its in zip(astuple(self), astuple(more), strict=True))
+        )
+
+    def __str__(self) -> str:
+        counted = (
+            (self.photos, "photos"),
+            (self.files, "files"),
+            (self.moved, "photos found again elsewhere"),
+            (self.individuals, "individuals"),
+        )
+        return "new: " + ", ".join(f"{count:,} {words}" for count, words in counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What an import did; ``event`` is None where nothing was noted. See :class:`Outcome`."""
+
+    event: int | None
+    revision: int
+    arrived: Arrived
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """What an import would note beside its effects."""
+
+    photos: list[tuple[object, ...]] = field(default_factory=list)
+    files: list[tuple[object, ...]] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    moved: int = 0
+    known: int = 0
+
+    def count(self, individuals: int) -> Arrived:
+        """How much that is."""
+        files = sum(row[1] is not None for row in self.files)
+        told = (files, self.moved, individuals, self.known, tuple(self.conflicts))
+        return Arrived(len(self.photos), *told)
+
+
+class Importing:
+    """Plans an import, one file after another, over a draft."""
+
+    def __init__(self, draft: Draft, root: Path) -> None:
+        self.draft, self.root = draft, root
+        self.arrivals = Arrivals()
+        last = draft.link.execute("SELECT coalesce(max(id), 0) FROM photo").fetchone()[0]
+        self._last = int(last)
+        self._numbers: dict[str, int] = {}
+        self._places: dict[str, int | None] = {}
+        self._names: dict[str, int] = {}
+
+    def take(self, incoming: Iterable[Incoming]) -> Arrivals:
+        """Plan all of these.
+
+        Raises:
+            FlukeprintError: a path does not lie under the root, or a text cannot be kept.
+        """
+        for one in incoming:
+            try:
+                photo = self._photo(one)
+                self._file(one, photo)
+                self._label(one, photo)
+                for fact in FACTS:
+                    self._fact(photo, fact, getattr(one, fact))
+            except FlukeprintError as error:
+                raise FlukeprintError(f"{one.path}: {error}") from None
+        return self.arrivals
+
+    def _photo(self, one: Incoming) -> int:
+        number = self._numbers.get(one.sha256)
+        if number is None:
+            number = state.photo_number(self.draft.link, one.sha256)
+        if number is None:
+            number = self._last = self._last + 1
+            self.arrivals.photos.append(
+                (
+                    *(number, bytes.fromhex(one.sha256), one.size_bytes),
+                    *(*astuple(one.details), self.draft.number),
+                )
+            )
+        self._numbers[one.sha256] = number
+        return number
+
+    def _file(self, one: Incoming, photo: int) -> None:
+        if one.path != path_from(self.root, self.root / one.path) or "\0" in one.path:
+            raise FlukeprintError("not a path from the catalogue's root")
+        try:
+            one.path.encode()
+        except UnicodeEncodeError:
+            raise FlukeprintError("its name is not valid Unicode; rename the file") from None
+        if self._at(one.path) == photo:
+            self.arrivals.known += 1
+            return
+        known = [path for path in state.paths_of(self.draft.link, photo) if path != one.path]
+        gone = [
+            path
+            for path in known
+            if self._at(path) == photo and not os.path.lexists(self.root / path)
+        ]
+        for path in gone:
+            self._lies(path, None, None)
+        self.arrivals.moved += bool(gone)
+        self._lies(one.path, photo, one.mtime_ns)
+
+    def _at(self, path: str) -> int | None:
+        """Which photo lies at a path, as far as known."""
+        if path not in self._places:
+            row = self.draft.link.execute(
+                "SELECT photo FROM file WHERE path = ? ORDER BY id DESC LIMIT 1", (path,)
+            ).fetchone()
+            self._places[path] = row[0] if row else None
+        return self._places[path]
+
+    def _lies(self, path: str, photo: int | None, mtime_ns: int | None) -> None:
+        self._places[path] = photo
+        self.arrivals.files.append((path, photo, mtime_ns, self.draft.number))
+
+    def _label(self, one: Incoming, photo: int) -> None:
+        if not one.label.strip():
+            return
+        if one.label.strip() == NEW_WHALE:
+            self._unnamed(one, photo)
+            return
+        draft, individual = self.draft, self._individual(checked_name(one.label))
+        if draft.get("p", photo, "label", individual) is not None:
+            return
+        draft.set(1, "p", photo, "label", individual)
+        now, where = draft.get("p", photo, "individual"), draft.get("p", photo, "state")
+        if now == individual or where == UNSURE or (where == CONFLICT and now is None):
+            return
+        if draft.get("p", photo, "not", individual) is None and where is None:
+            draft.set(individual, "p", photo, "individual")
+            draft.set(IMPORTED, "p", photo, "state")
+            if draft.get("p", photo, UNNAMED) is not None:
+                self._contradicted(one, photo, f"labelled {draft.name(individual)}", NEW_WHALE)
+            return
+        if where != CONFIRMED:  # what a person decided stays until a person changes it
+            draft.set(None, "p", photo, "individual")
+        before = draft.name(now) if isinstance(now, int) else "said not to be that one"
+        self._contradicted(one, photo, f"labelled {draft.name(individual)}", before)
+
+    def _unnamed(self, one: Incoming, photo: int) -> None:
+        """Nobody named the whale: noted; a photo that a label placed stays there, in conflict."""
+        draft = self.draft
+        if draft.get("p", photo, UNNAMED) is not None:
+            return
+        draft.set(1, "p", photo, UNNAMED)
+        now = draft.get("p", photo, "individual")
+        if draft.get("p", photo, "state") == IMPORTED and isinstance(now, int):
+            self._contradicted(one, photo, f"labelled {NEW_WHALE}", draft.name(now))
+
+    def _contradicted(self, one: Incoming, photo: int, told: str, before: str) -> None:
+        self.draft.set(CONFLICT, "p", photo, "state")
+        self.arrivals.conflicts.append(f"photo {photo} ({one.path}): {told}, before {before}")
+
+    def _individual(self, name: str) -> int:
+        if name not in self._names:
+            found = state.holders(self.draft.link, name)
+            self._names[name] = found[0][0] if found else self.draft.new_individual(name)
+        return self._names[name]
+
+    def _fact(self, photo: int, fact: str, told: str) -> None:
+        if not told.strip():
+            return
+        told = checked_fact(fact, told)
+        known = self.draft.get("p", photo, fact)
+        if known is None:
+            self.draft.set(told, "p", photo, fact)
+        elif known != told and self.draft.get("p", photo, f"other {fact}", told) is None:
+            self.draft.set("open", "p", photo, f"other {fact}", told)
+            self.arrivals.conflicts.append(f"photo {photo}: {fact} {told}, before {known}")
+
+
+def path_from(root: Path, path: Path) -> str:
+    """A file's path as a catalogue whose photos lie under ``root`` keeps it.
+
+    Relative even where the file lies outside, so that a folder that holds both can be moved.
+    """
+    place = os.path.abspath(path)
+    try:
+        return Path(os.path.relpath(place, os.path.abspath(root))).as_posix()
+    except ValueError:  # another drive
+        return Path(place).as_posix()

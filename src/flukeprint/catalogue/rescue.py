@@ -1,0 +1,152 @@
+"""Save what can be saved of a damaged catalogue to a new file, and write down what is lost.
+
+Rows go over with their numbers. The place of an event that is lost is held by a stand-in, so that
+numbers stay what they were; the present state is derived again from what is left of the log. A last
+event, ``rescue``, names the events that are lost or no longer as they were written.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import flukeprint.catalogue.state as state
+from flukeprint.catalogue.check import Finding, inspect
+from flukeprint.catalogue.draft import Draft
+from flukeprint.catalogue.log import append, now
+from flukeprint.catalogue.salvage import at_rest, rows_of
+from flukeprint.catalogue.schema import MIGRATIONS
+from flukeprint.catalogue.store import connect, fresh_file, migrate, transaction
+from flukeprint.errors import FlukeprintError
+
+ORDER = ("event", "individual", "photo", "file", "model", "look", "embedding", "ranking", "effect")
+NEEDS = {
+    "file": (("photo", "photo"),),
+    "look": (("photo", "photo"), ("model", "model")),
+    "embedding": (("photo", "photo"), ("model", "model")),
+    "ranking": (("photo", "photo"), ("model", "model")),
+}
+"""Columns without whose row in another table a row is of no use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """What was saved: rows by table, the events that are lost or damaged, and all in words."""
+
+    path: Path
+    rows: dict[str, int]
+    damaged: tuple[int, ...]
+    lines: tuple[str, ...]
+
+
+def rescue(path: Path, new: Path, *, who: str) -> Rescued:
+    """Save what can be read of ``path`` to ``new``, which must not be there yet.
+
+    Raises:
+        FlukeprintError: nothing can be read, or ``new`` is there or cannot be written.
+    """
+    with (
+        at_rest(path) as (damaged, notes),
+        fresh_file(new) as temporary,
+        closing(connect(temporary)) as link,
+    ):
+        migrate(link, temporary, MIGRATIONS)
+        link.execute("PRAGMA foreign_keys = OFF")
+        with transaction(link, temporary, write=True):
+            rows = {table: _copy(damaged, link, table) for table in ORDER}
+            if not rows["event"] and not rows["effect"]:
+                raise FlukeprintError(f"{path}: no decision can be read; use a backup")
+            _copy_meta(damaged, link)
+            lost = _stand_in(link)
+            state.rebuild(link)
+            bad, lines = _settle(link, path, who, lost)
+    return Rescued(new, rows, bad, (*notes, *lines))
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> int:
+    """Copy the rows that can be read and that make sense; how many."""
+    columns = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
+    marks = ", ".join("?" * len(columns))
+    needs = [(columns.index(column), other) for column, other in NEEDS.get(table, ())]
+    copied = 0
+    for row in rows_of(source, table):
+        if any(row[place] is not None and not _is(target, other, row[place])
+               for place, other in needs):  # fmt: skip
+            continue
+        try:
+            target.execute(f"INSERT INTO {table} VALUES ({marks})", row)
+            copied += 1
+        except sqlite3.Error:  # against the table's rules: its bytes are damaged
+            continue
+    return copied
+
+
+def _is(link: sqlite3.Connection, table: str, number: object) -> bool:
+    return bool(link.execute(f"SELECT 1 FROM {table} WHERE id = ?", (number,)).fetchone())
+
+
+def _copy_meta(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    try:
+        rows = source.execute("SELECT key, value FROM meta").fetchall()
+    except sqlite3.Error:
+        rows = []
+    target.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [("root", "."), *rows])
+
+
+def _stand_in(link: sqlite3.Connection) -> list[int]:
+    """Hold the places of events that are lost; their numbers."""
+    numbers = {number for (number,) in link.execute("SELECT id FROM event")}
+    named = {
+        number
+        for table in ("effect", "photo", "file", "individual")
+        for (number,) in link.execute(f"SELECT DISTINCT event FROM {table}")
+        if isinstance(number, int)
+    }
+    # A number far above all others is a damaged one; stand-ins up to it would fill the disk.
+    likely = {number for number in named if number <= 2 * len(named | numbers)}
+    last = max(numbers | likely, default=0)
+    lost = sorted(set(range(1, last + 1)) - numbers)
+    row = (now(), "rescue", "the event is lost", "lost", "{}", None, None, bytes(32))
+    link.executemany(
+        "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", ((number, *row) for number in lost)
+    )
+    return lost
+
+
+def _settle(
+    link: sqlite3.Connection, path: Path, who: str, lost: list[int]
+) -> tuple[tuple[int, ...], list[str]]:
+    """Append the event that tells what is lost, individuals without a beginning given one."""
+    draft = Draft(link, None)
+    named = link.execute(
+        "SELECT value FROM cell WHERE field = 'individual' AND value IS NOT NULL"
+        " UNION SELECT item FROM cell WHERE field IN ('label', 'not') AND value IS NOT NULL"
+    ).fetchall()
+    for (number,) in named:
+        if not state.is_alive(link, number):
+            link.execute("INSERT OR IGNORE INTO individual VALUES (?, ?)", (number, draft.number))
+            draft.set(1, "i", number, "alive")
+            if draft.get("i", number, "name") is None:
+                draft.set(f"rescued {number}", "i", number, "name")
+    if draft.effects:
+        _note(draft, who, "individuals whose beginning is lost", [], [])
+        draft = Draft(link, None)
+    findings = inspect(link, MIGRATIONS)
+    bad = sorted({finding.event for finding in findings if finding.event is not None} | {*lost})
+    _note(draft, who, f"{path.name} was damaged", lost, bad)
+    return tuple(bad), _words(findings, lost)
+
+
+def _note(draft: Draft, who: str, why: str, lost: list[int], damaged: list[int]) -> None:
+    append(
+        draft.link, draft.number, kind="rescue", who=who, why=why,
+        details=json.dumps({"lost": lost, "damaged": damaged}), effects=draft.effects,
+    )  # fmt: skip
+
+
+def _words(findings: list[Finding], lost: list[int]) -> list[str]:
+    lines = [f"event {number} is lost" for number in lost]
+    return lines + [f.text for f in findings if f.event is None or f.event not in lost]

@@ -1,0 +1,52 @@
+"""Effects in words: a line for each cell, made from what is written and from nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+import flukeprint.catalogue.state as state
+from flukeprint.catalogue.log import Effect, Value
+from flukeprint.records import NEW_WHALE
+
+PLAIN = {"state", "box", "name", *state.FACTS}
+
+
+def lines(
+    link: sqlite3.Connection, effects: list[Effect], name: Callable[[int], str]
+) -> tuple[str, ...]:
+    """A line for each effect; ``name`` says how an individual is called."""
+    return tuple(_line(link, effect, name) for effect in effects)
+
+
+def _line(link: sqlite3.Connection, effect: Effect, name: Callable[[int], str]) -> str:
+    key, before, after = effect.key, effect.before.value, effect.after.value
+    subject = name(key.subject) if key.kind == "i" else state.photo_words(link, key.subject)
+    if key.field == "individual":
+        what = f"{_whale(before, name)} -> {_whale(after, name)}"
+    elif key.field in PLAIN:
+        what = f"{key.field} {_word(before)} -> {_word(after)}"
+    elif key.field == "alive":
+        what = "comes into being" if after else "is no more"
+    elif key.field == "merged into":
+        into = after if after is not None else before
+        what = f"{'' if after is not None else 'no longer '}merged into {_whale(into, name)}"
+    elif key.field == state.UNNAMED:
+        what = f"{'' if after else 'no longer noted: '}imported as {NEW_WHALE}"
+    elif key.field in ("label", "not"):
+        words = "imported as" if key.field == "label" else "is not"
+        assert isinstance(key.item, int)
+        what = f"{'' if after else 'no longer noted: '}{words} {name(key.item)}"
+    elif key.field == "alias":
+        what = f"{'also' if after else 'no longer'} known as {key.item}"
+    else:  # other date, other place ...: told apart by its item
+        what = f"{key.field} {key.item}: {_word(before)} -> {_word(after)}"
+    return f"{subject}: {what}"
+
+
+def _word(value: Value) -> str:
+    return "none" if value is None else str(value)
+
+
+def _whale(value: Value, name: Callable[[int], str]) -> str:
+    return name(value) if isinstance(value, int) else "unidentified"

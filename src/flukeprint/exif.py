@@ -1,0 +1,111 @@
+"""What a photo's file tells of itself: its size, and by EXIF when, where and with what."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from flukeprint.photos import EXIF_ORIENTATION, FORMATS, SIDEWAYS, PhotoFile
+
+DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d))?)?")
+LONGEST_CAMERA = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """A photo's own details, None where the file does not tell.
+
+    ``width_px`` and ``height_px`` are of the upright photo; ``taken`` is ISO 8601 local time as
+    the camera's clock had it; ``latitude`` and ``longitude`` are decimal degrees, WGS 84.
+    """
+
+    width_px: int | None = None
+    height_px: int | None = None
+    taken: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    camera: str | None = None
+
+
+NO_DETAILS = Details()
+
+
+def read_details(photo: PhotoFile) -> Details:
+    """What the photo's file tells; a damaged part of it tells nothing.
+
+    Source: CIPA DC-008, "Exchangeable image file format" 2.32 (2019), 4.6.
+    """
+    try:
+        with Image.open(io.BytesIO(photo.data), formats=FORMATS) as image:
+            width, height = image.size
+            try:
+                tags = image.getexif()
+                main, camera = dict(tags), dict(tags.get_ifd(ExifTags.IFD.Exif))
+                place = dict(tags.get_ifd(ExifTags.IFD.GPSInfo))
+            except Exception:  # the parser raises anything; the pixels are whole all the same
+                main, camera, place = {}, {}, {}
+    except Exception:  # no picture at all: the decoder says so in words
+        return NO_DETAILS
+    if main.get(EXIF_ORIENTATION) in SIDEWAYS:
+        width, height = height, width
+    degrees = _degrees(place)
+    return Details(width, height, _taken(main, camera), *degrees, _camera(main))
+
+
+def _taken(main: dict[int, Any], camera: dict[int, Any]) -> str | None:
+    """When the shutter opened; when the file was changed is no substitute."""
+    base = ExifTags.Base
+    for told in (camera.get(base.DateTimeOriginal), camera.get(base.DateTimeDigitized)):
+        found = DATE.match(_text(told))
+        if found:
+            year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
+            try:
+                when = datetime(year, month, day, hour, minute, second)
+            except ValueError:  # a camera whose clock was never set
+                continue
+            return (when if found[4] else when.date()).isoformat()
+    return None
+
+
+def _degrees(place: dict[int, Any]) -> tuple[float | None, float | None]:
+    gps = ExifTags.GPS
+    latitude = _angle(place.get(gps.GPSLatitude), place.get(gps.GPSLatitudeRef), "S", 90.0)
+    longitude = _angle(place.get(gps.GPSLongitude), place.get(gps.GPSLongitudeRef), "W", 180.0)
+    if latitude is None or longitude is None or (latitude == 0.0 and longitude == 0.0):
+        return None, None  # a receiver that has no fix yet writes zeros
+    return latitude, longitude
+
+
+def _angle(parts: Any, side: Any, negative: str, most: float) -> float | None:
+    if not isinstance(parts, Sequence) or len(parts) != 3:
+        return None
+    try:
+        degrees, minutes, seconds = (float(part) for part in parts)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    angle = degrees + minutes / 60.0 + seconds / 3600.0
+    if not (math.isfinite(angle) and 0.0 <= angle <= most):
+        return None
+    return round(-angle if _text(side).upper().startswith(negative) else angle, 7)
+
+
+def _camera(main: dict[int, Any]) -> str | None:
+    base = ExifTags.Base
+    make, model = _text(main.get(base.Make)), _text(main.get(base.Model))
+    whole = model if model.lower().startswith(make.lower()) else f"{make} {model}"
+    return whole.strip()[:LONGEST_CAMERA] or None
+
+
+def _text(told: Any) -> str:
+    if isinstance(told, bytes):
+        told = told.decode("ascii", errors="replace")
+    if not isinstance(told, str):
+        return ""
+    return "".join(letter for letter in told if letter.isprintable()).strip()

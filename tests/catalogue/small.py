@@ -1,0 +1,51 @@
+"""Photos, catalogues and whole states small enough to write down."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flukeprint.catalogue import Catalogue, Incoming
+
+Rows = list[tuple[Any, ...]]
+
+
+def content(number: int) -> str:
+    """The SHA-256 of a made-up photo."""
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def photo(number: int, label: str = "", path: str = "", **told: str) -> Incoming:
+    """A photo ``NUMBER.jpg`` whose bytes are its own."""
+    bare = Incoming(content(number), path or f"{number}.jpg", 1_000, 5, label=label)
+    return replace(bare, **told)  # type: ignore[arg-type]
+
+
+def small(path: Path) -> Catalogue:
+    """Photos 1 and 2 of A (individual 1), 3 of B (individual 2), 4 and 5 unidentified: event 1."""
+    catalogue = Catalogue.create(path)
+    catalogue.add_photos(
+        [photo(1, "A"), photo(2, "A"), photo(3, "B"), photo(4), photo(5)], who="Ann"
+    )
+    return catalogue
+
+
+def placed(catalogue: Catalogue) -> dict[int, tuple[int | None, str | None]]:
+    """Each photo's individual and state."""
+    found = [catalogue.photo(number) for number in range(1, catalogue.counts().photos + 1)]
+    return {one.number: (one.individual, one.state) for one in found}
+
+
+def cells(path: Path) -> Rows:
+    """The whole present state, owners left out."""
+    return query(path, "SELECT kind, subject, field, item, value FROM cell WHERE value NOT NULL")
+
+
+def query(path: Path, sql: str) -> Rows:
+    """Ask a file behind the catalogue's back."""
+    with closing(sqlite3.connect(path)) as link, link:
+        return link.execute(sql).fetchall()

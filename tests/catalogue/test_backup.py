@@ -1,0 +1,113 @@
+"""Backups are whole or not there; an old file is upgraded after a copy was made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flukeprint.catalogue import Catalogue, Rename, Same, check
+from flukeprint.catalogue.backup import KEPT
+from flukeprint.catalogue.schema import MIGRATIONS
+from flukeprint.errors import FlukeprintError
+from tests.catalogue.small import cells, placed, query, small
+
+NEXT = (*MIGRATIONS, ("CREATE TABLE note (id INTEGER PRIMARY KEY)", "INSERT INTO note VALUES (7)"))
+
+
+def test_a_backup_is_the_catalogue(book: Catalogue, tmp_path: Path) -> None:
+    book.decide(Same(4, 1), who="Bo")
+    assert book.backup(tmp_path / "copy") == 2
+    assert cells(tmp_path / "copy") == cells(book.path)
+    assert check(tmp_path / "copy").whole
+    with Catalogue.open(tmp_path / "copy") as copy:
+        assert placed(copy) == placed(book)
+
+
+def test_a_backup_never_replaces_and_leaves_nothing_half(book: Catalogue, tmp_path: Path) -> None:
+    (tmp_path / "copy").write_text("mine")
+    with pytest.raises(FlukeprintError, match="copy: is there already; name another"):
+        book.backup(tmp_path / "copy")
+    assert sorted(os.listdir(tmp_path)) == ["copy", "whales.fpc"]
+    with pytest.raises(FlukeprintError, match="No such file or directory"):
+        book.backup(tmp_path / "no" / "copy")
+
+
+def test_a_damaged_catalogue_is_not_backed_up(book: Catalogue, tmp_path: Path) -> None:
+    kept = book.keep_backup()
+    query(book.path, "UPDATE cell SET value = 2 WHERE field = 'individual' AND subject = 1")
+    with pytest.raises(FlukeprintError, match="no copy was made, the catalogue is not whole: "):
+        book.backup(tmp_path / "copy")
+    assert sorted(os.listdir(tmp_path)) == ["whales.fpc", "whales.fpc.backups"]
+    assert kept and check(kept).whole
+
+
+def test_the_last_backups_stay(book: Catalogue, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    (folder / "whales.r1.backup.txt").write_text("mine")
+    assert book.keep_backup(folder) == folder / "whales.r1.backup"
+    assert book.keep_backup(folder) is None
+    for number in range(KEPT + 1):
+        book.decide(Rename(1, f"name {number}"), who="Bo")
+        book.keep_backup(folder)
+    kept = sorted(path.name for path in folder.iterdir())
+    last = [f"whales.r{book.revision - back}.backup" for back in range(KEPT)]
+    assert kept == sorted([*last, "whales.r1.backup.txt"])
+
+
+def test_a_full_disk_while_backing_up(
+    book: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FlukeprintError, match="copy: No space left on device"):
+        book.backup(tmp_path / "copy")
+    assert os.listdir(tmp_path) == ["whales.fpc"]
+
+
+def test_a_stick_without_hard_links(
+    book: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_here(*args: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", none_here)
+    book.backup(tmp_path / "copy")
+    assert check(tmp_path / "copy").whole
+    assert sorted(os.listdir(tmp_path)) == ["copy", "whales.fpc"]
+
+
+def test_an_older_catalogue_is_upgraded_after_a_copy(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    small(path).close()
+    before = path.read_bytes()
+    with pytest.raises(FlukeprintError, match="of an older version; open it once where it can be"):
+        Catalogue.open(path, migrations=NEXT, read_only=True)
+    assert path.read_bytes() == before
+    with Catalogue.open(path, migrations=NEXT) as book:
+        assert book.decide(Same(4, 1), who="Bo").event == 2
+    assert query(path, "PRAGMA user_version") == [(2,)]
+    assert query(path, "SELECT * FROM note") == [(7,)]
+    assert sorted(os.listdir(tmp_path)) == ["book", "book.v1.r1.backup"]
+    assert check(path, NEXT).whole
+    with Catalogue.open(tmp_path / "book.v1.r1.backup") as copy:
+        assert (copy.revision, placed(copy)[4]) == (1, (None, None))
+    with pytest.raises(FlukeprintError, match="made by a newer flukeprint"):
+        Catalogue.open(path)
+    Catalogue.open(path, migrations=NEXT).close()
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    small(path).close()
+    before = path.read_bytes()
+    broken = (*MIGRATIONS, ("CREATE TABLE note (id)", "CREATE TABLE note (id)"))
+    with pytest.raises(FlukeprintError, match="book: "):
+        Catalogue.open(path, migrations=broken)
+    assert path.read_bytes() == before
+    Catalogue.open(path).close()

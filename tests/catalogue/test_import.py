@@ -1,0 +1,328 @@
+"""Photos come in: known by content, found again, labels that disagree kept for a person."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flukeprint.catalogue import (
+    Arrived,
+    Catalogue,
+    CorrectBox,
+    Different,
+    Incoming,
+    Merge,
+    Move,
+    Rename,
+    Same,
+    Unsure,
+    arrive,
+    bring_in,
+    check,
+    from_table,
+    read_sheet,
+)
+from flukeprint.catalogue.facts import checked_fact
+from flukeprint.catalogue.history import Counts
+from flukeprint.errors import FlukeprintError
+from flukeprint.exif import Details
+from flukeprint.records import Box
+from flukeprint.tables import read_table
+from tests.catalogue.small import cells, content, photo, placed
+
+ANN = "Ann"
+
+
+def test_importing_again_changes_nothing(book: Catalogue) -> None:
+    before = book.path.read_bytes()
+    told = book.add_photos([photo(1, "A"), photo(3, "B"), photo(4)], who=ANN)
+    assert told.event is None
+    assert told.arrived == Arrived(known=3)
+    assert book.path.read_bytes() == before
+
+
+def test_a_preview_of_an_import(book: Catalogue) -> None:
+    before = book.path.read_bytes()
+    told = book.add_photos([photo(6, "C")], who=ANN, dry_run=True)
+    assert told.arrived == Arrived(photos=1, files=1, individuals=1)
+    assert book.path.read_bytes() == before
+
+
+def test_a_file_and_its_copy_are_one_photo(book: Catalogue) -> None:
+    (book.root / "4.jpg").touch()
+    book.add_photos([photo(4, path="copy/4.jpg"), photo(6), photo(6, path="6 too.jpg")], who=ANN)
+    assert book.photo(4).paths == ("4.jpg", "copy/4.jpg")
+    assert book.photo(6).paths == ("6.jpg", "6 too.jpg")
+    assert book.counts() == Counts(8, 6, 2, 3, 0)
+
+
+def test_a_moved_photo_is_found_again(book: Catalogue) -> None:
+    told = book.add_photos([photo(4, path="2020/4.jpg")], who=ANN)
+    assert told.arrived == Arrived(files=1, moved=1)
+    assert book.photo(4).paths == ("2020/4.jpg",)
+    assert book.counts() == Counts(5, 5, 2, 2, 0)
+    book.add_photos([photo(4)], who=ANN)  # and back
+    assert book.photo(4).paths == ("4.jpg",)
+
+
+def test_another_photo_in_place_of_one(book: Catalogue) -> None:
+    book.add_photos([photo(6, path="4.jpg")], who=ANN)
+    assert (book.photo(4).paths, book.photo(6).paths) == ((), ("4.jpg",))
+
+
+def test_labels_that_disagree_wait_for_a_person(book: Catalogue) -> None:
+    told = book.add_photos([photo(1, "B"), photo(6, "C"), photo(6, "A")], who=ANN)
+    assert told.arrived.conflicts == (
+        "photo 1 (1.jpg): labelled B (individual 2), before A (individual 1)",
+        "photo 6 (6.jpg): labelled A (individual 1), before C (individual 3)",
+    )
+    assert (placed(book)[1], placed(book)[6]) == ((None, "conflict"), (None, "conflict"))
+    assert (book.photo(1).labels, book.photo(6).labels) == ((1, 2), (1, 3))
+    assert book.conflicts() == [1, 6]
+    assert book.counts().label_conflicts == 2
+    book.decide(Same(1, 2), who="Bo")
+    assert book.conflicts() == [6]
+    assert book.add_photos([photo(1, "A"), photo(1, "B")], who=ANN).event is None
+    assert placed(book)[1] == (2, "confirmed")
+    book.decide(Merge(3, 1), who="Bo")  # now all labels of photo 6 name one individual
+    assert placed(book)[6] == (3, "imported")
+
+
+def test_a_label_never_overrules_a_person(book: Catalogue) -> None:
+    book.decide(Same(4, 1), who="Bo")
+    book.decide(Different(5, 2), who="Bo")
+    book.decide(Unsure(3), who="Bo")
+    book.add_photos([photo(4, "B"), photo(5, "B"), photo(3, "A")], who=ANN)
+    now = placed(book)
+    assert (now[4], now[5], now[3]) == ((1, "conflict"), (None, "conflict"), (2, "unsure"))
+    book.decide(Same(4, 1), who="Bo")
+    assert placed(book)[4] == (1, "confirmed")
+
+
+def test_a_label_finds_an_individual_by_its_alias(book: Catalogue) -> None:
+    book.decide(Rename(1, "Notch"), who="Bo")
+    book.decide(Merge(1, 2), who="Bo")
+    book.add_photos([photo(4, "A"), photo(5, "B")], who=ANN)
+    assert (placed(book)[4], placed(book)[5]) == ((1, "imported"), (1, "imported"))
+    assert book.add_photos([photo(1, "A"), photo(3, "B")], who=ANN).event is None
+
+
+def test_facts_and_those_that_disagree(book: Catalogue) -> None:
+    told = {"date": "2020-05-12", "place": "bay", "photographer": "Cy", "encounter": "e1"}
+    book.add_photos([photo(4, **told)], who=ANN)
+    assert book.photo(4).facts == told
+    again = book.add_photos([photo(4, encounter="e2")], who=ANN)
+    assert again.arrived.conflicts == ("photo 4: encounter e2, before e1",)
+    assert book.photo(4).facts == told
+    assert book.conflicts() == [4]
+    book.decide(Move(4, encounter="e2"), who="Bo")
+    assert (book.photo(4).facts["encounter"], book.conflicts()) == ("e2", [])
+    assert book.add_photos([photo(4, encounter="e2")], who=ANN).event is None
+
+
+@pytest.mark.parametrize(
+    ("path", "label", "said"),
+    [
+        ("/abs.jpg", "", "not a path from the catalogue's root"),
+        ("a//b.jpg", "", "not a path from the catalogue's root"),
+        ("a/../b.jpg", "", "not a path from the catalogue's root"),
+        ("", "", "not a path from the catalogue's root"),
+        ("a\udcff.jpg", "", "its name is not valid Unicode; rename the file"),
+        ("6.jpg", "a\nb", "6.jpg: 'a\\nb' cannot be a name"),
+    ],
+)
+def test_one_bad_photo_and_none_is_imported(
+    book: Catalogue, path: str, label: str, said: str
+) -> None:
+    before = cells(book.path), book.counts()
+    with pytest.raises(FlukeprintError) as caught:
+        book.add_photos([photo(7, "C"), Incoming(content(6), path, 1, label=label)], who=ANN)
+    assert said in str(caught.value)
+    assert (cells(book.path), book.counts()) == before
+
+
+def test_the_root_moves_with_the_catalogue(tmp_path: Path) -> None:
+    (tmp_path / "a" / "photos").mkdir(parents=True)
+    Catalogue.create(tmp_path / "a" / "book", root=tmp_path / "a" / "photos").close()
+    (tmp_path / "a").rename(tmp_path / "stick")
+    with Catalogue.open(tmp_path / "stick" / "book") as book:
+        assert book.root == tmp_path / "stick" / "photos"
+    with Catalogue.open(tmp_path / "stick" / "book", root=tmp_path) as book:
+        assert book.root == tmp_path
+
+
+def test_a_collection_on_disk(kaggle: Path, tmp_path: Path) -> None:
+    """1.jpg and 2.jpg are the same bytes; 5.jpg and 6.jpg are labelled new_whale."""
+    (kaggle / "train" / "4.jpg").write_bytes(b"")
+    listed = from_table(read_table(kaggle))
+    with Catalogue.create(tmp_path / "book", root=kaggle) as book:
+        preview = bring_in(book, listed, who=ANN, dry_run=True)
+        assert (preview.events, book.counts().photos) == ((), 0)
+        done = bring_in(book, listed, who=ANN)
+        assert [failure.path.name for failure in done.skipped] == ["4.jpg"]
+        assert done.counts == preview.counts == Arrived(photos=5, files=6, individuals=2)
+        assert book.counts() == Counts(6, 5, 2, 2, 0)
+        assert book.photo(1).paths == ("train/1.jpg", "train/2.jpg")
+        again = bring_in(book, listed, who=ANN)
+        assert (again.events, again.counts) == ((), Arrived(known=6))
+
+
+def test_a_collection_elsewhere_is_kept_by_relative_path(kaggle: Path, tmp_path: Path) -> None:
+    (tmp_path / "office").mkdir()
+    with Catalogue.create(tmp_path / "office" / "book") as book:
+        bring_in(book, from_table(read_table(kaggle)), who=ANN)
+        (path, *_) = book.photo(2).paths
+        assert path.startswith("../")
+        assert (book.root / path).samefile(kaggle / "train" / "3.jpg")
+
+
+def test_a_batch_that_was_noted_stays(
+    kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off after the second of three batches, the import goes on behind them."""
+    monkeypatch.setattr(arrive, "BATCH", 3)
+    listed = from_table(read_table(kaggle))
+    with Catalogue.create(tmp_path / "book", root=kaggle) as book:
+        monkeypatch.setattr(book, "add_photos", _cut_off(book, after=2))
+        with pytest.raises(KeyboardInterrupt):
+            bring_in(book, listed, who=ANN)
+        assert book.counts().files == 6
+        monkeypatch.undo()
+        for row in listed[:6]:  # known by path, size and time: not read again
+            size, stamp = row.path.stat().st_size, row.path.stat().st_mtime_ns
+            row.path.write_bytes(bytes(size))
+            os.utime(row.path, ns=(stamp, stamp))
+        done = bring_in(book, listed, who=ANN)
+        assert (done.counts.known, done.skipped) == (6, ())
+        assert check(book.path).whole
+
+
+def _cut_off(book: Catalogue, after: int) -> Callable[..., object]:
+    """``add_photos`` that is interrupted once so many calls are done."""
+    plain, calls = book.add_photos, iter(range(after))
+
+    def add(*given: Any, **named: Any) -> object:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return plain(*given, **named)
+
+    return add
+
+
+def test_a_label_beside_new_whale_waits_for_a_person(book: Catalogue) -> None:
+    """The photo stays with the individual that a label names; either order of labels."""
+    book.add_photos([photo(1, "new_whale"), photo(4, "new_whale"), photo(4, "B")], who=ANN)
+    now = placed(book)
+    assert (now[1], now[4]) == ((1, "conflict"), (2, "conflict"))
+    assert book.photo(4).unnamed and book.counts().label_conflicts == 2
+    book.decide(Same(4, 2), who="Bo")
+    assert book.add_photos([photo(4, "new_whale"), photo(4, "B")], who=ANN).event is None
+    assert placed(book)[4] == (2, "confirmed")
+    book.add_photos([photo(5, "new_whale")], who=ANN)
+    assert (placed(book)[5], book.photo(5).unnamed) == ((None, None), True)
+
+
+def test_a_sheet_with_its_owners_columns(kaggle: Path, tmp_path: Path) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text(
+        "Encounter.mediaAsset0,Animal,Event Date,Lat,Lon,Photographer,sighting ID\n"
+        "train/1.jpg,Notch,2019:05:12 10:30:00,-64.500,-62.25,Cy,s1\n"
+        "train/3.jpg,,2019-05,,,,\n"
+        "train/gone.jpg,Notch,2019,,,,\n"
+    )
+    listed, missing = read_sheet(sheet, {"identity": "Animal"})
+    assert [(one.path.name, one.reason) for one in missing] == [
+        ("gone.jpg", "listed in sheet.csv, line 4, but not there")
+    ]
+    with Catalogue.create(tmp_path / "book", root=kaggle) as book:
+        bring_in(book, listed, who=ANN)
+        one, other = book.photo(1), book.photo(2)
+    assert one.facts == {
+        "date": "2019-05-12T10:30:00", "latitude": "-64.5", "longitude": "-62.25",
+        "photographer": "Cy", "encounter": "s1",
+    }  # fmt: skip
+    assert (one.individual, one.position) == (1, (-64.5, -62.25))
+    assert (other.individual, other.date, other.position) == (None, "2019-05", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "said"),
+    [
+        ("a,b\n", {}, "no column is known to hold the photos' paths; it has a, b"),
+        ("path,when\n", {"date": "day"}, "has no column 'day'; it has path, when"),
+        ("path,when\n", {"colour": "when"}, "no field is called 'colour'"),
+        ("path,whale,id\n", {}, "whale and id may each be the identity"),
+        ("path,date\ntrain/1.jpg,3.5.18\n", {}, "line 2: '3.5.18' is not a date"),
+        ("path,date\ntrain/1.jpg,2018-02-30\n", {}, "line 2: '2018-02-30' is not a date"),
+        ("path,lat\ntrain/1.jpg,95\n", {}, "line 2: '95' is not a latitude"),
+        ("path\nnowhere.jpg\n", {}, "no photo that it lists is there"),
+    ],
+)
+def test_a_sheet_that_cannot_be_understood(
+    kaggle: Path, text: str, columns: dict[str, str], said: str
+) -> None:
+    (kaggle / "sheet.csv").write_text(text)
+    with pytest.raises(FlukeprintError) as caught:
+        read_sheet(kaggle / "sheet.csv", columns)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("2018", "2018"),
+        ("2018-05", "2018-05"),
+        ("20180503", "2018-05-03"),
+        ("2018/05/03", "2018-05-03"),
+        ("2018-05-03 07:08", "2018-05-03T07:08:00"),
+        ("2018-05-03T07:08:09.5Z", "2018-05-03T07:08:09Z"),
+        ("2018-05-03T07:08:09+02:00", "2018-05-03T07:08:09+02:00"),
+    ],
+)
+def test_dates_are_kept_in_one_form(told: str, kept: str) -> None:
+    assert checked_fact("date", told) == kept
+
+
+@pytest.mark.parametrize("told", ["201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "May"])
+def test_dates_that_could_only_be_guessed_are_refused(told: str) -> None:
+    with pytest.raises(FlukeprintError, match="is not a date"):
+        checked_fact("date", told)
+
+
+def test_photos_in_one_pass_are_as_one_by_one(book: Catalogue) -> None:
+    (book.root / "4.jpg").touch()
+    details = Details(640, 480, "2018-05-03T07:08:09", 1.5, -2.25, "Canon EOS")
+    book.add_photos(
+        [photo(4, path="copy/4.jpg"), replace(photo(6, "A"), details=details), photo(1, "B")],
+        who=ANN,
+    )
+    book.decide(Different(5, 2), who="Bo")
+    book.decide(CorrectBox(3, Box(0.1, 0.2, 0.5, 0.75)), who="Bo")
+    found = book.photos()
+    assert found == [book.photo(number) for number in range(1, 7)]
+    assert found[5].details == details
+    assert (found[5].date, found[5].position) == ("2018-05-03T07:08:09", (1.5, -2.25))
+    assert found[2].box == Box(0.1, 0.2, 0.5, 0.75)
+    assert found[4].not_individuals == (2,)
+
+
+def test_a_photo_takes_less_than_2_kb(tmp_path: Path) -> None:
+    with Catalogue.create(tmp_path / "book") as book:
+        book.add_photos(
+            [
+                photo(
+                    n, f"whale-{n // 4:05}", f"2019/antarctica/day-{n % 30}/IMG_{n:06}.JPG",
+                    date="2019-05-12", place="Gerlache Strait", photographer="Someone Somewhere",
+                    encounter=f"2019-{n // 3:05}",
+                )
+                for n in range(2_000)
+            ],
+            who=ANN,
+        )  # fmt: skip
+        empty = 40 * 4_096  # a page for each table and index
+        assert book.path.stat().st_size - empty < 2_000 * 2_000

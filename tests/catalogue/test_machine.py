@@ -1,0 +1,260 @@
+"""Random decisions, undos and rebuilds against a simple model in memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from flukeprint.catalogue import (
+    Catalogue,
+    Different,
+    Merge,
+    Move,
+    New,
+    Rename,
+    Same,
+    Split,
+    Undo,
+    Unsure,
+    check,
+    store,
+)
+from flukeprint.catalogue.draft import Decision
+from flukeprint.errors import FlukeprintError
+from tests.catalogue.model import Model, Refused, State
+from tests.catalogue.small import cells, photo
+
+PHOTOS = 4
+SLOW = "FLUKEPRINT_SLOW" in os.environ
+photos = st.integers(1, PHOTOS)
+individuals = st.integers(1, 4)
+names = st.sampled_from("ABCDE")
+
+
+class Decisions(RuleBasedStateMachine):
+    """Each rule gives the same decision to a catalogue and to the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="flukeprint-test-"))
+        self.book = Catalogue.create(self.folder / "book")
+        self.book.add_photos([photo(n) for n in range(1, PHOTOS + 1)], who="Ann")
+        self.model = Model()
+        self.model.last = 1  # the import, which changed no cell
+
+    def teardown(self) -> None:
+        assert check(self.book.path).problems == ()
+        self.book.close()
+        shutil.rmtree(self.folder)
+
+    def both(self, decision: Decision, model: Callable[[], None]) -> None:
+        before, last = self.model.state, self.model.last
+        try:
+            model()
+        except Refused:
+            with pytest.raises(FlukeprintError):
+                self.book.decide(decision, who="Bo")
+            assert (self.model.state, self.model.last) == (before, last)
+        else:
+            self.book.decide(decision, who="Bo")
+
+    def confirm(self, number: int, individual: int) -> State:
+        return {
+            ("p", number, "individual", ""): individual,
+            ("p", number, "state", ""): "confirmed",
+            ("p", number, "not", individual): None,
+        }
+
+    def require(self, *individuals: int) -> None:
+        if not all(self.model.alive(individual) for individual in individuals):
+            raise Refused
+
+    def born(self, name: str) -> tuple[int, State]:
+        number = self.model.made + 1
+        return number, {("i", number, "alive", ""): 1, ("i", number, "name", ""): name}
+
+    def open_to_verdicts(self, number: int) -> None:
+        if self.model.state.get(("p", number, "state", "")) == "confirmed":
+            raise Refused
+
+    @rule(number=photos, name=names)
+    def new(self, number: int, name: str) -> None:
+        def model() -> None:
+            self.open_to_verdicts(number)
+            if self.model.taken(name):
+                raise Refused
+            individual, sets = self.born(name)
+            self.model.note(sets | self.confirm(number, individual))
+            self.model.made += 1
+
+        self.both(New(number, name), model)
+
+    @rule(number=photos, individual=individuals)
+    def same(self, number: int, individual: int) -> None:
+        def model() -> None:
+            self.require(individual)
+            self.open_to_verdicts(number)
+            self.model.note(self.confirm(number, individual))
+
+        self.both(Same(number, individual), model)
+
+    @rule(number=photos, individual=individuals)
+    def move(self, number: int, individual: int) -> None:
+        def model() -> None:
+            self.require(individual)
+            self.model.note(self.confirm(number, individual))
+
+        self.both(Move(number, individual), model)
+
+    @rule(number=photos, individual=individuals)
+    def different(self, number: int, individual: int) -> None:
+        def model() -> None:
+            self.require(individual)
+            sets: State = {("p", number, "not", individual): 1}
+            if self.model.state.get(("p", number, "individual", "")) == individual:
+                sets["p", number, "individual", ""] = None
+                if self.model.state.get(("p", number, "state", "")) != "conflict":
+                    sets["p", number, "state", ""] = None
+            self.model.note(sets)
+
+        self.both(Different(number, individual), model)
+
+    @rule(number=photos)
+    def unsure(self, number: int) -> None:
+        self.both(Unsure(number), lambda: self.model.note({("p", number, "state", ""): "unsure"}))
+
+    @rule(individual=individuals, name=names)
+    def rename(self, individual: int, name: str) -> None:
+        def model() -> None:
+            self.require(individual)
+            if self.model.taken(name) - {(individual, "alias")}:
+                raise Refused
+            old = self.model.state["i", individual, "name", ""]
+            assert isinstance(old, str)
+            self.model.note(
+                {
+                    ("i", individual, "name", ""): name,
+                    ("i", individual, "alias", name): None,
+                    ("i", individual, "alias", old): 1,
+                }
+            )
+
+        self.both(Rename(individual, name), model)
+
+    @rule(kept=individuals, gone=individuals)
+    def merge(self, kept: int, gone: int) -> None:
+        def model() -> None:
+            self.require(kept, gone)
+            state = self.model.state
+            ours, theirs = self.model.members(kept), self.model.members(gone)
+            if kept == gone or any(("p", n, "not", gone) in state for n in ours):
+                raise Refused
+            if any(("p", n, "not", kept) in state for n in theirs):
+                raise Refused
+            sets: State = {("p", n, "individual", ""): kept for n in theirs}
+            sets |= {("i", gone, "alive", ""): None, ("i", gone, "merged into", ""): kept}
+            sets[("i", kept, "alias", str(state["i", gone, "name", ""]))] = 1
+            for kind, subject, what, item in state:
+                if what in ("not", "label") and item == gone:
+                    sets |= {(kind, subject, what, gone): None, (kind, subject, what, kept): 1}
+                if what == "alias" and subject == gone:
+                    sets |= {(kind, gone, what, item): None, (kind, kept, what, item): 1}
+            after = {cell: v for cell, v in {**state, **sets}.items() if v is not None}
+            for number in {cell[1] for cell in state if cell[2:] == ("label", gone)}:
+                labels = {cell[3] for cell in after if cell[:3] == ("p", number, "label")}
+                how = after.get(("p", number, "state", ""))
+                now = after.get(("p", number, "individual", ""))
+                denied = ("p", number, "not", kept) in after
+                if how == "conflict" and labels == {kept} and not denied and now in (None, kept):
+                    sets["p", number, "individual", ""] = kept
+                    sets["p", number, "state", ""] = "confirmed" if now else "imported"
+            self.model.note(sets)
+
+        self.both(Merge(kept, gone), model)
+
+    @rule(number=photos, name=names)
+    def imported(self, number: int, name: str) -> None:
+        sets: State = {}
+        known = [individual for individual, _ in self.model.taken(name)]
+        individual = known[0] if known else self.model.made + 1
+        if not known:
+            individual, sets = self.born(name)
+        state = self.model.state
+        if ("p", number, "label", individual) not in state:
+            sets["p", number, "label", individual] = 1
+            now = state.get(("p", number, "individual", ""))
+            how = state.get(("p", number, "state", ""))
+            if how is None and ("p", number, "not", individual) not in state:
+                sets |= self.confirm(number, individual)
+                sets["p", number, "state", ""] = "imported"
+            elif how not in ("unsure", "conflict") and now != individual:
+                sets["p", number, "state", ""] = "conflict"
+                if how != "confirmed":
+                    sets["p", number, "individual", ""] = None
+        told = self.book.add_photos([photo(number, name)], who="Ann")
+        if sets:
+            self.model.note(sets)
+            self.model.made += not known
+        assert told.event == (self.model.last if sets else None)
+
+    @rule(individual=individuals, some=st.sets(photos, min_size=1, max_size=2), name=names)
+    def split(self, individual: int, some: set[int], name: str) -> None:
+        def model() -> None:
+            self.require(individual)
+            if not some < self.model.members(individual):
+                raise Refused
+            if self.model.taken(name) - {(individual, "alias")}:
+                raise Refused
+            new, sets = self.born(name)
+            sets[("i", individual, "alias", name)] = None
+            for number in some:
+                sets |= self.confirm(number, new)
+            self.model.note(sets)
+            self.model.made += 1
+
+        self.both(Split(individual, tuple(some), name), model)
+
+    @precondition(lambda self: self.model.last > 1)
+    @rule(data=st.data())
+    def undo(self, data: st.DataObject) -> None:
+        event = data.draw(st.integers(1, self.model.last))
+        self.both(Undo(event), lambda: self.model.undo(event))
+
+    @precondition(lambda self: self.model.last > 1)
+    @rule(back=st.integers(0, 2))
+    def undo_a_late_one(self, back: int) -> None:
+        event = max(1, self.model.last - back)
+        self.both(Undo(event), lambda: self.model.undo(event))
+
+    @rule()
+    def rebuild(self) -> None:
+        assert self.book.rebuild() == []
+
+    @invariant()
+    def same_state(self) -> None:
+        kept = {tuple(row[:4]): row[4] for row in cells(self.book.path)}
+        assert kept == self.model.state
+        assert self.book.revision == self.model.last
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is cut off here: thousands of synced decisions would take minutes."""
+    monkeypatch.setattr(store, "SYNCHRONOUS", "OFF")
+
+
+TestDecisions = Decisions.TestCase
+TestDecisions.settings = settings(
+    max_examples=500 if SLOW else 60,
+    stateful_step_count=60 if SLOW else 40,
+    deadline=None,
+    derandomize=not SLOW,
+)

@@ -1,0 +1,143 @@
+"""Of a damaged catalogue everything that can be read is saved, and what is lost is told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flukeprint.catalogue import Catalogue, New, Same, Undo, check, rescue
+from flukeprint.errors import FlukeprintError
+from tests.catalogue.small import cells, photo, placed, query, small
+
+PAGE = 4_096
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Path:
+    """300 photos and 40 decisions, closed."""
+    path = tmp_path / "book"
+    with Catalogue.create(path) as book:
+        book.add_photos([photo(n, f"w{n % 20}") for n in range(300)], who="Ann")
+        for n in range(1, 41):
+            book.decide(Same(n, book.photo(n).individual or 0), who="Bo", why="x" * 300)
+    return path
+
+
+def damage(path: Path, table: str, sql: str = "") -> None:
+    """Overwrite what the table's last leaf page holds, or run SQL with the rules removed."""
+    if sql:
+        for verb in ("update", "delete"):
+            query(path, f"DROP TRIGGER {table}_never_{verb}")
+        query(path, sql)
+        return
+    text = path.read_bytes()
+    place = text.rindex(b"x" * 300) // PAGE * PAGE
+    path.write_bytes(text[:place] + b"\xa5" * PAGE + text[place + PAGE :])
+
+
+def test_of_a_whole_catalogue_all_is_saved(long: Path, tmp_path: Path) -> None:
+    before = long.read_bytes()
+    found = rescue(long, tmp_path / "new", who="Cy")
+    assert long.read_bytes() == before
+    assert (found.damaged, found.lines) == ((), ())
+    assert query(tmp_path / "new", "SELECT kind, who, why FROM event WHERE id = 42") == [
+        ("rescue", "Cy", "book was damaged")
+    ]
+    assert found.rows["photo"] == 300 and found.rows["event"] == 41
+    assert cells(tmp_path / "new") == cells(long)
+    assert check(tmp_path / "new").whole
+
+
+def test_a_page_of_events_is_lost(long: Path, tmp_path: Path) -> None:
+    state = cells(long)
+    damage(long, "event")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    report = check(long)
+    assert not report.whole
+    assert 0 < report.savable["event"] < 41
+    assert report.savable["effect"] == query(long, "SELECT count(*) FROM effect")[0][0]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    found = rescue(long, tmp_path / "new", who="Cy")
+    assert long.read_bytes() == before[long]
+    lost = 41 - report.savable["event"]
+    assert sum("is lost" in line for line in found.lines) == lost
+    assert len(found.damaged) >= lost
+    assert cells(tmp_path / "new") == state  # what the lost events did is in their effects
+    assert check(tmp_path / "new").whole
+    with Catalogue.open(tmp_path / "new") as book:
+        assert book.revision == 42
+        assert book.decide(New(300, "Z"), who="Cy").event == 43
+        book.decide(Undo(43), who="Cy")
+    assert check(tmp_path / "new").whole
+
+
+def test_lost_effects_of_a_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    with small(path) as book:
+        book.decide(New(4, "C"), who="Bo")
+        book.decide(Same(5, 3), who="Bo")
+    damage(path, "effect", "DELETE FROM effect WHERE event = 2")
+    found = rescue(path, tmp_path / "new", who="Cy")
+    assert found.damaged == (2,)
+    with Catalogue.open(tmp_path / "new") as book:
+        assert book.individuals() == {1: "A", 2: "B", 3: "rescued 3"}
+        assert placed(book)[5] == (3, "confirmed")
+        with pytest.raises(FlukeprintError, match=r"event 4 \(rescue.*cannot be undone while"):
+            book.decide(Undo(4), who="Cy")
+    assert check(tmp_path / "new").whole
+
+
+def test_a_lost_ranking(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    with small(path) as book:
+        shown = book.keep_ranking(4, "m", [(1, 0.5)], 0.5)
+        book.decide(Same(4, 1), who="Bo", ranking=shown)
+    damage(path, "ranking", "DELETE FROM ranking")
+    found = rescue(path, tmp_path / "new", who="Cy")
+    assert found.damaged == (2,)
+    assert "event 2 is not as it was written" in found.lines
+    with Catalogue.open(tmp_path / "new") as book:
+        assert placed(book)[4] == (1, "confirmed")
+    assert check(tmp_path / "new").whole
+
+
+@pytest.mark.parametrize("head", [16, 100, 4_096, 12_288])
+def test_a_lost_beginning(long: Path, tmp_path: Path, head: int) -> None:
+    state, data = cells(long), long.read_bytes()
+    long.write_bytes(b"\0" * head + data[head:])
+    assert "its beginning or its length is wrong" in check(long).problems[0]
+    rescue(long, tmp_path / "new", who="Cy")
+    with Catalogue.open(tmp_path / "new") as book:
+        assert book.counts().photos >= 290
+    assert check(tmp_path / "new").whole
+    assert head > PAGE or cells(tmp_path / "new") == state
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.999])
+def test_a_truncated_catalogue(long: Path, tmp_path: Path, share: float) -> None:
+    data = long.read_bytes()
+    long.write_bytes(data[: int(len(data) * share)])
+    assert not check(long).whole
+    try:
+        found = rescue(long, tmp_path / "new", who="Cy")
+    except FlukeprintError as error:
+        assert "\n" not in str(error)
+        assert os.listdir(tmp_path) == ["book"]
+        return
+    assert found.lines
+    assert check(tmp_path / "new").whole
+
+
+def test_what_cannot_be_rescued(tmp_path: Path) -> None:
+    with pytest.raises(FlukeprintError, match="no such catalogue"):
+        check(tmp_path / "book")
+    for content in (b"", b"a text", b"\0" * 100_000):
+        (tmp_path / "book").write_bytes(content)
+        with pytest.raises(FlukeprintError, match="can be read; use a backup|not a catalogue"):
+            rescue(tmp_path / "book", tmp_path / "new", who="Cy")
+        assert os.listdir(tmp_path) == ["book"]
+    small(tmp_path / "good").close()
+    with pytest.raises(FlukeprintError, match="book: is there already; name another"):
+        rescue(tmp_path / "good", tmp_path / "book", who="Cy")
