@@ -8,10 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
@@ -384,9 +385,17 @@ def test_the_gallery_is_never_written_to(
     assert sorted(path for path in kaggle.rglob("*")) == before
 
 
+def all_commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command with its whole name, those of groups too."""
+    for name, command in group.commands.items():
+        yield f"{before}{name}", command
+        if isinstance(command, click.Group):
+            yield from all_commands(command, f"{before}{name} ")
+
+
 def test_every_command_is_documented() -> None:
     reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    for name, command in cli.cli.commands.items():
+    for name, command in all_commands(cli.cli):
         assert f"\n## {name}\n" in reference
         section = reference.split(f"\n## {name}\n")[1].split("\n## ")[0]
         for parameter in command.params:

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from flukeprint.decide import (
+    NEVER,
     Beliefs,
     Calibration,
     believe,
+    believe_together,
     least_to_review,
     not_matched,
     order,
@@ -222,3 +224,20 @@ def test_a_whale_that_a_classifier_was_not_taught_stays_impossible() -> None:
     taught = Likeness(np.array([[1.0, -np.inf]], np.float32), np.array([-np.inf], np.float32))
     beliefs = believe(taught, replace(PLAIN, unlike_log_odds=5.0))
     assert beliefs.whales[0, 1] == 0.0
+
+
+def test_photos_of_one_encounter_are_judged_together() -> None:
+    """Each weight is the geometric mean of the photos': sqrt(4 * 1) = 2 and sqrt(1 * 4) = 2."""
+    calibration = Calibration(1.0, 0.0, 0.0, NEVER, 0.0)
+    four = math.log(4.0)
+    beliefs = believe_together(likeness([[four, 0.0], [0.0, four]]), calibration)
+    np.testing.assert_allclose(beliefs.whales, [[0.4, 0.4]], rtol=1e-6)
+    np.testing.assert_allclose(beliefs.new, [0.2], rtol=1e-6)
+
+
+def test_one_photo_alone_is_judged_as_ever() -> None:
+    calibration = Calibration(3.0, 1.0, 0.5, 0.25, 0.0, -2.0, 0.5)
+    one = likeness([[0.5, 0.25, -0.5]], [0.75])
+    alone, together = believe(one, calibration), believe_together(one, calibration)
+    np.testing.assert_array_equal(alone.whales, together.whales)
+    np.testing.assert_array_equal(alone.new, together.new)

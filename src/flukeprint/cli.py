@@ -6,12 +6,22 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
 
 import click
 
-from flukeprint import __version__, cli_training
-from flukeprint.cli_options import CACHE, DATA, DEVICE, JSON, MODEL, PATH, json_text
+from flukeprint import __version__, cli_catalogue, cli_identify, cli_training
+from flukeprint.cli_options import (
+    CACHE,
+    DATA,
+    DEVICE,
+    JSON,
+    MODEL,
+    PATH,
+    cache_folder,
+    json_text,
+    photos_under,
+    tell_failures,
+)
 from flukeprint.cli_training import training_side
 from flukeprint.errors import FlukeprintError
 
@@ -27,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in cli_training.COMMANDS:
+for command in (cli_identify.identify, cli_catalogue.catalogue, *cli_training.COMMANDS):
     cli.add_command(command)
 
 
@@ -93,7 +103,7 @@ def split(
 
     with progress_bar() as progress:
         collection = read_collection(data, progress)
-    _tell_failures(collection.failures)
+    tell_failures(collection.failures)
     made = make_splits(
         collection.table,
         collection.twin_group,
@@ -150,7 +160,7 @@ def evaluate(
             split_path=split_path,
             model_path=model_path,
             out=out,
-            cache=_cache_folder(cache),
+            cache=cache_folder(cache),
             device=device,
             progress=progress,
         )
@@ -185,7 +195,7 @@ def crop(
     from flukeprint.network import Network
     from flukeprint.records import Failure
 
-    found = _photos_under(photos)
+    found = photos_under(photos)
     network = Network(load_model(model_path), device=device)
     # Also what a link leads to is a photo that no crop may replace.
     places = [Path(place) for path in found for place in (path, os.path.realpath(path))]
@@ -204,105 +214,6 @@ def crop(
                 look_row(str(path), seen)
             step(1)
     sys.exit(1 if failed else 0)
-
-
-@cli.command()
-@click.argument("photos", nargs=-1, required=True, type=PATH)
-@click.option(
-    "--gallery",
-    type=PATH,
-    required=True,
-    help="The catalogue: a labelled collection.",
-)
-@click.option(
-    "--top",
-    default=5,
-    show_default=True,
-    type=click.IntRange(1, 100),
-    help="How many whales to name.",
-)
-@MODEL
-@CACHE
-@DEVICE
-@JSON
-@click.option(
-    "--miss-rate",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Say how many whales to look at to miss this share of true matches.",
-)
-@click.option(
-    "--new-share",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of new whales to expect; else the competition's, 0.328.",
-)
-@click.option("--csv", "csv_path", type=PATH, help="Write a CSV file.")
-@click.option("--kaggle", type=PATH, help="Write a competition file, Image,Id.")
-@click.option("--sheet", type=PATH, help="Write an HTML page to look at.")
-def identify(
-    photos: tuple[Path, ...],
-    gallery: Path,
-    top: int,
-    model_path: Path | None,
-    cache: Path | None,
-    device: str,
-    as_json: bool,
-    miss_rate: float | None,
-    new_share: float | None,
-    csv_path: Path | None,
-    kaggle: Path | None,
-    sheet: Path | None,
-) -> None:
-    """Name the likeliest whales on PHOTOS (files and folders), or say "new".
-
-    The gallery is embedded once and kept; a second run only does what is new. Exit code 1 means
-    that some photos could not be read and the rest were answered.
-    """
-    from flukeprint import outputs
-    from flukeprint.cache import Cache
-    from flukeprint.console import answers_table
-    from flukeprint.console_progress import progress_bar
-    from flukeprint.files import check_outputs
-    from flukeprint.identify import identify as library
-    from flukeprint.model import load_model
-    from flukeprint.network import Network
-    from flukeprint.submission import fillers, write_submission
-    from flukeprint.tables import read_table
-
-    table = read_table(gallery)
-    for note in table.notes:
-        click.echo(f"note: {gallery}: {note}", err=True)
-    found = _photos_under(photos)
-    check_outputs(
-        {"--csv": csv_path, "--kaggle": kaggle, "--sheet": sheet},
-        [gallery, *found, *(row.path for row in table.rows)],
-    )
-    model = load_model(model_path)
-    with progress_bar() as progress:
-        answers, failures = library(
-            found,
-            table,
-            Network(model, device=device),
-            cache=Cache(_cache_folder(cache), model.id),
-            top=max(top, 5),
-            new_share=new_share,
-            miss_rate=miss_rate,
-            progress=progress,
-        )
-        if sheet:
-            from flukeprint.sheet import write_sheet
-
-            write_sheet(answers, table, sheet, top=top, progress=progress)
-    _tell_failures(failures)
-    if kaggle:
-        write_submission(answers, fillers(table), kaggle)
-    if csv_path:
-        outputs.write_csv(answers, top, csv_path)
-    if as_json:
-        for answer in answers:
-            click.echo(outputs.json_line(answer, top))
-    else:
-        answers_table(answers, top)
-    sys.exit(1 if any(answer.failure for answer in answers) else 0)
 
 
 @cli.command()
@@ -358,26 +269,5 @@ def _stop(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _cache_folder(named: Path | None) -> Path:
-    from flukeprint.cache import default_folder
-
-    return named or default_folder()
-
-
-def _photos_under(paths: tuple[Path, ...]) -> list[Path]:
-    """The photos among files and folders; pictures in formats that are passed over are named."""
-    from flukeprint.photos import find_photos, left_out
-
-    found = find_photos(paths)
-    for line in left_out(paths):
-        click.echo(f"warning: {line}", err=True)
-    return found
-
-
 def _is_in(path: Path, folder: Path) -> bool:
     return os.path.realpath(path.parent) == os.path.realpath(folder)
-
-
-def _tell_failures(failures: tuple[Any, ...]) -> None:
-    for failure in failures:
-        click.echo(f"warning: {failure.path}: {failure.reason}; left out", err=True)

@@ -79,6 +79,21 @@ class Beliefs:
 
 def believe(likeness: Likeness, calibration: Calibration) -> Beliefs:
     """Probabilities from likeness, by the rule at the head of this module."""
+    return _shares(_log_weights(likeness, calibration))
+
+
+def believe_together(likeness: Likeness, calibration: Calibration) -> Beliefs:
+    """Probabilities for Q photos that show one whale in one encounter: (1, W) and (1,).
+
+    Weights are multiplied as if each of Q photos told a Qth part of what one alone tells. Photos of
+    one encounter share their light, distance and angle, and with them their mistakes: taken as
+    independent they are too sure. See ``benchmarks/encounters.py``.
+    """
+    return _shares(_log_weights(likeness, calibration).mean(axis=0, keepdims=True))
+
+
+def _log_weights(likeness: Likeness, calibration: Calibration) -> NDArray[np.float64]:
+    """Logarithms of the weights of W whales and of "new": (Q, W + 1) float64."""
     gain = calibration.likeness_gain
     background = likeness.background()
     background = np.where(np.isnan(background), calibration.usual_background, background)
@@ -88,7 +103,10 @@ def believe(likeness: Likeness, calibration: Calibration) -> Beliefs:
     whales = np.where(np.isneginf(whales), whales, np.logaddexp(whales, unlike))
     whales = whales + log_often(likeness.photos, calibration.abundance)
     unidentified = calibration.unidentified_log_odds + _times(gain, likeness.new) - against
-    logits = np.column_stack([whales, np.logaddexp(0.0, unidentified)])
+    return np.column_stack([whales, np.logaddexp(0.0, unidentified)])
+
+
+def _shares(logits: NDArray[np.float64]) -> Beliefs:
     shares = np.exp(logits - _log_sum(logits)[:, None])
     return Beliefs(shares[:, :-1], shares[:, -1])
 

@@ -14,6 +14,7 @@ from flukeprint.decide import (
     Beliefs,
     Calibration,
     believe,
+    believe_together,
     least_to_review,
     order,
     to_review,
@@ -133,9 +134,7 @@ def identify(
         FlukeprintError: no gallery photo could be read, the model's calibration is not valid, or it
             knows nothing of miss rates.
     """
-    manifest = network.model.manifest
-    calibration = Calibration.from_dict(manifest.calibration)
-    least = None if miss_rate is None else _least_to_review(manifest, miss_rate)
+    judge = Judge.of(network.model.manifest, top, new_share, miss_rate)
     gallery = prepare_gallery(table, network, cache, progress)
     done = embed_photos(photos, network, cache, progress("photos", len(photos)))
     looks = dict(zip(done.places.tolist(), done.looks, strict=True))
@@ -147,18 +146,61 @@ def identify(
     ]
     matched = np.array([look.fluke.seen for look in done.looks], dtype=np.bool_)
     vectors, places = done.embeddings.vectors[matched], done.places[matched]
-    for start in range(0, len(vectors), BLOCK):
-        block = vectors[start : start + BLOCK]
-        likeness = likeness_of(block, gallery.index, manifest)
-        beliefs = believe(likeness, calibration)
-        reviews = None if least is None else to_review(beliefs, least)
-        if new_share is not None:
-            beliefs = with_new_share(beliefs, new_share, manifest.new_share)
-        for row, place in enumerate(places[start : start + BLOCK]):
-            named = _named(answers[place], block[row], beliefs, row, gallery.index, top)
-            count = None if reviews is None else int(reviews[row])
-            answers[place] = replace(named, to_review=count)
+    asked = [answers[place] for place in places]
+    for place, answer in zip(places, judge.answer(asked, vectors, gallery.index), strict=True):
+        answers[place] = answer
     return answers, gallery.failures
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """How queries are answered by one model: ``least`` probability to review, None if not asked."""
+
+    manifest: Manifest
+    calibration: Calibration
+    top: int
+    new_share: float | None
+    least: float | None
+
+    @staticmethod
+    def of(manifest: Manifest, top: int, new_share: float | None, miss_rate: float | None) -> Judge:
+        """Check what a model's answers need. Raises as :func:`identify` does."""
+        calibration = Calibration.from_dict(manifest.calibration)
+        least = None if miss_rate is None else _least_to_review(manifest, miss_rate)
+        return Judge(manifest, calibration, top, new_share, least)
+
+    def answer(
+        self,
+        asked: Sequence[Identification],
+        vectors: NDArray[np.float32],
+        index: GalleryIndex,
+        *,
+        together: bool = False,
+    ) -> list[Identification]:
+        """The Q answers with their candidates, for (Q, D) embeddings.
+
+        ``together`` says that all show one whale: they are judged as one, and get one judgement.
+        """
+        answered: list[Identification] = []
+        step = max(len(vectors), 1) if together else BLOCK
+        for start in range(0, len(vectors), step):
+            block = vectors[start : start + step]
+            beliefs, reviews = self._believe(likeness_of(block, index, self.manifest), together)
+            for row, vector in enumerate(block):
+                at = 0 if together else row
+                named = _named(asked[start + row], vector, beliefs, at, index, self.top)
+                count = None if reviews is None else int(reviews[at])
+                answered.append(replace(named, to_review=count))
+        return answered
+
+    def _believe(
+        self, likeness: Likeness, together: bool
+    ) -> tuple[Beliefs, NDArray[np.int64] | None]:
+        beliefs = (believe_together if together else believe)(likeness, self.calibration)
+        reviews = None if self.least is None else to_review(beliefs, self.least)
+        if self.new_share is not None:
+            beliefs = with_new_share(beliefs, self.new_share, self.manifest.new_share)
+        return beliefs, reviews
 
 
 def _least_to_review(manifest: Manifest, miss_rate: float) -> float:

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from flukeprint.errors import FlukeprintError
@@ -15,6 +16,7 @@ from flukeprint.files import write_text
 from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Interval, Look
 from flukeprint.tables import guard, unguard
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 FIRST = ("photo", "fluke", "quality", "new", "to_review")
 """The first columns of the CSV file."""
 TILTED_DEG, SMALL_PX, POOR = 10.0, 48.0, 0.35
@@ -59,11 +61,11 @@ def share(probability: float) -> str:
     return ">99 %" if 0.99 < probability < 1 else f"{100 * probability:.0f} %"
 
 
-def json_line(answer: Identification, top: int) -> str:
+def json_line(answer: Identification, top: int, more: Mapping[str, Any] = NOTHING) -> str:
     """One line of ASCII JSON: the photo, what was seen, the ``top`` candidates, ``new``, ``error``.
 
     See :func:`seen_in` for what was seen; a photo without a fluke has no candidates, and ``new``
-    is null. ``to_review`` is there where a miss rate was asked for.
+    is null. ``to_review`` is there where a miss rate was asked for. ``more`` is told behind that.
 
     ``json.loads`` gives every name back as it was, also one that is not valid UTF-8 on disk.
     """
@@ -82,6 +84,7 @@ def json_line(answer: Identification, top: int) -> str:
             "new": answer.new,
             **({} if answer.to_review is None else {"to_review": answer.to_review}),
             "error": answer.failure,
+            **more,
         }
     )
 

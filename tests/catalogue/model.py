@@ -66,6 +66,12 @@ class Model:
         found |= {(c[1], "alias") for c in self.state if c[2] == "alias" and c[3] == name}
         return {(individual, how) for individual, how in found if self.alive(individual)}
 
+    def was_confirmed(self, number: int) -> bool:
+        """Whether a photo was confirmed before what its state now stands by."""
+        cell, force = ("p", number, "state", ""), self.in_force()
+        top = self.top(cell, force)
+        return self.replay([n for n in force if n < top]).get(cell) == "confirmed"
+
     def note(self, sets: State) -> None:
         state = self.state
         sets = {cell: value for cell, value in sets.items() if state.get(cell) != value}
@@ -94,7 +100,7 @@ class Model:
 
 
 def sound(state: State) -> bool:
-    """Nobody names who is not there, no name twice, nothing said and denied."""
+    """Nobody names who is not there, no name twice, nothing said and denied, no photo half."""
     alive = {cell[1] for cell in state if cell[2] == "alive"}
     names: list[int | str | None] = []
     for (_, subject, what, item), value in state.items():
@@ -102,6 +108,12 @@ def sound(state: State) -> bool:
         if named is not None and named not in alive:
             return False
         if what == "individual" and ("p", subject, "not", value) in state:
+            return False
+        if what == "alias" and subject not in alive:
+            return False
+        if what == "individual" and ("p", subject, "state", "") not in state:
+            return False
+        if value in ("imported", "confirmed") and ("p", subject, "individual", "") not in state:
             return False
         if what in ("name", "alias") and subject in alive:
             names.append(value if what == "name" else item)

@@ -50,6 +50,6 @@ def test_looks_come_back(book: Catalogue) -> None:
 
 def test_a_ranking_of_what_is_not_there(book: Catalogue) -> None:
     with pytest.raises(FlukeprintError, match="no individual has the number 9"):
-        book.keep_ranking(1, "m", [(9, 0.5)], 0.5)
+        book.keep_rankings("m", [Shown(1, ((9, 0.5),), 0.5)])
     with pytest.raises(FlukeprintError, match="no photo has the number 9"):
-        book.keep_ranking(9, "m", [(1, 0.5)], 0.5)
+        book.keep_rankings("m", [Shown(9, ((1, 0.5),), 0.5)])

@@ -21,7 +21,7 @@ def full(book: Catalogue) -> Catalogue:
     book.keep_looks("model", {content(4): seen()})
     vectors = np.eye(1, 4, dtype=np.float32)
     book.keep_embeddings(Embeddings(vectors, (content(4),), "model"))
-    shown = book.keep_ranking(4, "model", [(2, 0.5)], 0.5)
+    (shown,) = book.keep_rankings("model", [Shown(4, ((2, 0.5),), 0.5)])
     book.decide(Same(4, 2), who="Bo", ranking=shown)
     return book
 

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from flukeprint.catalogue import (
     Catalogue,
+    CorrectBox,
     Different,
     Merge,
     Move,
@@ -29,6 +30,7 @@ from flukeprint.catalogue import (
 )
 from flukeprint.catalogue.draft import Decision
 from flukeprint.errors import FlukeprintError
+from flukeprint.records import NEW_WHALE, Box
 from tests.catalogue.model import Model, Refused, State
 from tests.catalogue.small import cells, photo
 
@@ -37,6 +39,7 @@ SLOW = "FLUKEPRINT_SLOW" in os.environ
 photos = st.integers(1, PHOTOS)
 individuals = st.integers(1, 4)
 names = st.sampled_from("ABCDE")
+encounters = st.sampled_from("xyz")
 
 
 class Decisions(RuleBasedStateMachine):
@@ -168,11 +171,13 @@ class Decisions(RuleBasedStateMachine):
                 if what == "alias" and subject == gone:
                     sets |= {(kind, gone, what, item): None, (kind, kept, what, item): 1}
             after = {cell: v for cell, v in {**state, **sets}.items() if v is not None}
-            for number in {cell[1] for cell in state if cell[2:] == ("label", gone)}:
+            labelled = {cell[1] for cell in state if cell[2:] == ("label", gone)}
+            for number in labelled | theirs:
                 labels = {cell[3] for cell in after if cell[:3] == ("p", number, "label")}
                 how = after.get(("p", number, "state", ""))
                 now = after.get(("p", number, "individual", ""))
                 denied = ("p", number, "not", kept) in after
+                denied = denied or ("p", number, "unnamed", "") in after
                 if how == "conflict" and labels == {kept} and not denied and now in (None, kept):
                     sets["p", number, "individual", ""] = kept
                     sets["p", number, "state", ""] = "confirmed" if now else "imported"
@@ -194,16 +199,63 @@ class Decisions(RuleBasedStateMachine):
             how = state.get(("p", number, "state", ""))
             if how is None and ("p", number, "not", individual) not in state:
                 sets |= self.confirm(number, individual)
-                sets["p", number, "state", ""] = "imported"
-            elif how not in ("unsure", "conflict") and now != individual:
+                unnamed = ("p", number, "unnamed", "") in state
+                sets["p", number, "state", ""] = "conflict" if unnamed else "imported"
+            elif how != "unsure" and now != individual:
                 sets["p", number, "state", ""] = "conflict"
-                if how != "confirmed":
+                if how != "confirmed" and not self.model.was_confirmed(number):
                     sets["p", number, "individual", ""] = None
         told = self.book.add_photos([photo(number, name)], who="Ann")
         if sets:
             self.model.note(sets)
             self.model.made += not known
         assert told.event == (self.model.last if sets else None)
+
+    @rule(number=photos)
+    def imported_unnamed(self, number: int) -> None:
+        state, sets = self.model.state, State()
+        if ("p", number, "unnamed", "") not in state:
+            sets["p", number, "unnamed", ""] = 1
+            if state.get(("p", number, "state", "")) == "imported":
+                sets["p", number, "state", ""] = "conflict"
+        told = self.book.add_photos([photo(number, NEW_WHALE)], who="Ann")
+        if sets:
+            self.model.note(sets)
+        assert told.event == (self.model.last if sets else None)
+
+    @rule(number=photos, encounter=encounters)
+    def imported_encounter(self, number: int, encounter: str) -> None:
+        state, sets = self.model.state, State()
+        known = state.get(("p", number, "encounter", ""))
+        if known is None:
+            sets["p", number, "encounter", ""] = encounter
+        elif known != encounter and ("p", number, "other encounter", encounter) not in state:
+            sets["p", number, "other encounter", encounter] = "open"
+        told = self.book.add_photos([photo(number, encounter=encounter)], who="Ann")
+        if sets:
+            self.model.note(sets)
+        assert told.event == (self.model.last if sets else None)
+
+    @rule(number=photos, individual=st.none() | individuals, encounter=encounters)
+    def move_to_encounter(self, number: int, individual: int | None, encounter: str) -> None:
+        def model() -> None:
+            state, sets = self.model.state, State()
+            if individual is not None:
+                self.require(individual)
+                sets |= self.confirm(number, individual)
+            known = state.get(("p", number, "encounter", ""))
+            others = {cell[3] for cell in state if cell[:3] == ("p", number, "other encounter")}
+            others |= {known} - {None, encounter}
+            sets |= {("p", number, "other encounter", other): "settled" for other in others}
+            sets["p", number, "encounter", ""] = encounter
+            self.model.note(sets)
+
+        self.both(Move(number, individual, encounter), model)
+
+    @rule(number=photos, right=st.sampled_from([0.5, 0.75]))
+    def box(self, number: int, right: float) -> None:
+        sets: State = {("p", number, "box", ""): f"[0.0, 0.0, {right}, 1.0]"}
+        self.both(CorrectBox(number, Box(0.0, 0.0, right, 1.0)), lambda: self.model.note(sets))
 
     @rule(individual=individuals, some=st.sets(photos, min_size=1, max_size=2), name=names)
     def split(self, individual: int, some: set[int], name: str) -> None:

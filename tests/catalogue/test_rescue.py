@@ -92,7 +92,7 @@ def test_lost_effects_of_a_beginning(tmp_path: Path) -> None:
 def test_a_lost_ranking(tmp_path: Path) -> None:
     path = tmp_path / "book"
     with small(path) as book:
-        shown = book.keep_ranking(4, "m", [(1, 0.5)], 0.5)
+        (shown,) = book.keep_rankings("m", [Shown(4, ((1, 0.5),), 0.5)])
         book.decide(Same(4, 1), who="Bo", ranking=shown)
     damage(path, "ranking", "DELETE FROM ranking")
     found = rescue(path, tmp_path / "new", who="Cy")

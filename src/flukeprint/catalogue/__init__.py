@@ -11,6 +11,8 @@ from flukeprint.catalogue.arrive import Imported, bring_in
 from flukeprint.catalogue.catalogue import Catalogue
 from flukeprint.catalogue.check import Report, check
 from flukeprint.catalogue.draft import Outcome
+from flukeprint.catalogue.evidence import Ranking, Shown
+from flukeprint.catalogue.history import Counts, Entry, IndividualNow, PhotoNow
 from flukeprint.catalogue.individuals import Merge, Rename, Split
 from flukeprint.catalogue.listing import Listed, from_files, from_table, read_sheet
 from flukeprint.catalogue.photos_in import Arrived, Incoming
@@ -30,19 +32,25 @@ __all__ = [
     "Arrived",
     "Catalogue",
     "CorrectBox",
+    "Counts",
     "Describe",
     "Different",
+    "Entry",
     "Imported",
     "Incoming",
+    "IndividualNow",
     "Listed",
     "Merge",
     "Move",
     "New",
     "Outcome",
+    "PhotoNow",
+    "Ranking",
     "Rename",
     "Report",
     "Rescued",
     "Same",
+    "Shown",
     "Split",
     "Undo",
     "Unsure",

@@ -25,6 +25,7 @@ from flukeprint.records import Failure
 
 BATCH = 2_000
 AHEAD = 256  # files that threads read before any of them is passed on
+MOST_NS = 2**63 - 1
 LEAST_PX = 64  # enough to see whether a photo is whole; a large JPEG is decoded at an eighth
 
 
@@ -105,6 +106,10 @@ def _one(path: Path, root: Path, known: Mapping[str, KnownFile]) -> Incoming | F
     """A file as it is, or why it cannot be read."""
     name = path_from(root, path)
     try:
+        name.encode()
+    except UnicodeEncodeError:
+        return Failure(path, "its name is not valid Unicode; rename the file")
+    try:
         stamp = os.stat(path)
     except (OSError, ValueError) as error:
         return Failure(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
@@ -118,4 +123,6 @@ def _one(path: Path, root: Path, known: Mapping[str, KnownFile]) -> Incoming | F
     if isinstance(pixels, Failure):
         return pixels
     size = len(photo.data)
-    return Incoming(photo.sha256, name, size, stamp.st_mtime_ns, read_details(photo))
+    # A time that SQLite cannot hold is none: the file is read again next time.
+    mtime_ns = stamp.st_mtime_ns if abs(stamp.st_mtime_ns) <= MOST_NS else None
+    return Incoming(photo.sha256, name, size, mtime_ns, read_details(photo))

@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from flukeprint.catalogue.check import Finding, inspect
-from flukeprint.catalogue.log import revision
+from flukeprint.catalogue.log import FIRST_SEAL, revision
 from flukeprint.catalogue.schema import Migration
-from flukeprint.catalogue.store import connect, fresh_file
+from flukeprint.catalogue.store import connect, fresh_file, told, transaction
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import make_folder
 
@@ -43,21 +43,59 @@ def _not_whole(target: Path, found: list[Finding]) -> str:
 
 
 def keep_backup(
-    link: sqlite3.Connection, path: Path, folder: Path, migrations: tuple[Migration, ...]
+    link: sqlite3.Connection,
+    path: Path,
+    folder: Path,
+    migrations: tuple[Migration, ...],
+    every: int = 1,
 ) -> Path | None:
-    """Back up to ``folder`` under a name with the revision; None where that one is kept already.
+    """Back up to ``folder`` under a name with the revision.
 
-    Of its own earlier backups the last ``KEPT`` stay; nothing else in the folder is touched.
+    None where fewer than ``every`` events came since the last backup kept there.
+
+    Of the earlier backups under its name the last ``KEPT`` stay; nothing else is touched.
 
     Raises:
         FlukeprintError: the copy cannot be written, or is not whole; older ones stay then.
     """
-    target = make_folder(folder) / f"{path.stem}.r{revision(link)}.backup"
-    if target.exists():
-        return None
-    copy_whole(link, target, migrations)
-    ours = re.compile(re.escape(path.stem) + r"\.r(\d+)\.backup")
-    kept = [(int(m[1]), file) for file in folder.iterdir() if (m := ours.fullmatch(file.name))]
-    for _, old in sorted(kept)[:-KEPT]:
-        old.unlink(missing_ok=True)
+    with transaction(link, path, write=False):  # others' decisions wait: the name says what is kept
+        number = revision(link)
+        newest = max((kept for kept, _ in _kept(make_folder(folder), path)), default=0)
+        if every > 1 and 0 < newest <= number < newest + every:
+            return None
+        target = folder / f"{path.stem}.r{number}.backup"
+        seal = _seal(link, number)
+        if target.exists() and _seal_in(target, number) != seal:
+            # Of another catalogue of that name, or of a past that was given up for a backup of it.
+            target = target.with_name(f"{path.stem}.r{number}.{seal}.backup")
+        if target.exists():
+            return None
+        copy_whole(link, target, migrations)
+    older = [(number, file) for number, file in _kept(folder, path) if file != target]
+    with told(folder):
+        for _, old in older[: -(KEPT - 1)]:
+            old.unlink(missing_ok=True)
     return target
+
+
+def _kept(folder: Path, path: Path) -> list[tuple[int, Path]]:
+    """The backups of catalogues with this name that are kept in a folder, oldest first."""
+    ours = re.compile(re.escape(path.stem) + r"\.r(\d+)(\.[0-9a-f]{8})?\.backup")
+    with told(folder):
+        files = list(folder.iterdir())
+    return sorted((int(m[1]), file) for file in files if (m := ours.fullmatch(file.name)))
+
+
+def _seal(link: sqlite3.Connection, number: int) -> str:
+    """What tells apart two logs of the same length, whatever happened in them."""
+    row = link.execute("SELECT seal FROM event WHERE id = ?", (number,)).fetchone()
+    return (row[0] if row else FIRST_SEAL).hex()[:8]
+
+
+def _seal_in(backup: Path, number: int) -> str | None:
+    """The seal of an earlier backup's event, None where it cannot be had."""
+    try:
+        with closing(connect(backup, read_only=True)) as link:
+            return _seal(link, number) if revision(link) == number else None
+    except (FlukeprintError, sqlite3.Error):
+        return None

@@ -14,13 +14,15 @@ import flukeprint.catalogue.evidence as evidence
 import flukeprint.catalogue.history as history
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.backup import copy_whole, keep_backup
+from flukeprint.catalogue.check import inspect
 from flukeprint.catalogue.deciding import decide, take_in
 from flukeprint.catalogue.draft import Decision, Outcome
 from flukeprint.catalogue.log import revision
-from flukeprint.catalogue.photos_in import Import, Incoming
+from flukeprint.catalogue.photos_in import Import, Incoming, path_from
 from flukeprint.catalogue.schema import MIGRATIONS, Migration
 from flukeprint.catalogue.store import (
     BUSY_S,
+    HINT,
     connect,
     fresh_file,
     migrate,
@@ -99,7 +101,9 @@ class Catalogue:
                 migrate(link, path, migrations)
             with transaction(link, path, write=False):
                 place = link.execute("SELECT value FROM meta WHERE key = 'root'").fetchone()
-            found = root or Path(os.path.normpath(path.absolute().parent / (place or ".")[0]))
+            # The photos lie beside the file itself, wherever a link to it lies.
+            home = Path(os.path.realpath(path) if path.is_symlink() else os.path.abspath(path))
+            found = root or Path(os.path.normpath(home.parent / (place or ".")[0]))
         except BaseException:
             link.close()
             raise
@@ -145,9 +149,9 @@ class Catalogue:
             FlukeprintError: it changes nothing, cannot be, or rests on what others have changed
                 since; the message says by which event.
         """
-        with transaction(self._link, self.path, write=not dry_run):
+        with self._using(write=not dry_run) as link:
             return decide(
-                self._link, decision, who=who, why=why, seen=seen, ranking=ranking, dry_run=dry_run
+                link, decision, who=who, why=why, seen=seen, ranking=ranking, dry_run=dry_run
             )
 
     def add_photos(
@@ -157,8 +161,8 @@ class Catalogue:
 
         Importing again what is known changes nothing and is no event. See :class:`Incoming`.
         """
-        with transaction(self._link, self.path, write=not dry_run):
-            return take_in(self._link, self.root, incoming, who=who, why=why, dry_run=dry_run)
+        with self._using(write=not dry_run) as link:
+            return take_in(link, self.root, incoming, who=who, why=why, dry_run=dry_run)
 
     def keep_looks(self, model_id: str, looks: Mapping[str, Look]) -> int:
         """Note what a model saw, by photo SHA-256; returns how many were new."""
@@ -170,12 +174,13 @@ class Catalogue:
         with self._writing() as link:
             return evidence.keep_embeddings(link, embeddings, half=half)
 
-    def keep_ranking(
-        self, photo: int, model_id: str, candidates: Sequence[tuple[int, float]], new: float
-    ) -> int:
-        """Note a ranking as it is shown, (individual, probability) likeliest first; its number."""
+    def keep_rankings(self, model_id: str, shown: Sequence[evidence.Shown]) -> list[int]:
+        """Note rankings as they are shown; their numbers, by which decisions cite them."""
         with self._writing() as link:
-            return evidence.keep_ranking(link, photo, model_id, candidates, new)
+            return [
+                evidence.keep_ranking(link, one.photo, model_id, one.candidates, one.new)
+                for one in shown
+            ]
 
     def look(self, photo: int, model_id: str) -> Look | None:
         """What a model saw in a photo, None where it never looked."""
@@ -187,15 +192,39 @@ class Catalogue:
         with self._reading() as link:
             return evidence.read_embeddings(link, model_id)
 
+    def last_ranking(self, photo: int) -> int | None:
+        """The number of the ranking last shown for a photo."""
+        with self._reading() as link:
+            return evidence.last_ranking(link, photo)
+
     def ranking(self, number: int) -> evidence.Ranking:
         """A ranking as it was shown."""
         with self._reading() as link:
             return evidence.read_ranking(link, number)
 
+    def match_probabilities(self) -> dict[int, float]:
+        """What the ranking on the screen gave to whom a photo was decided to be, by photo."""
+        with self._reading() as link:
+            return evidence.match_probabilities(link)
+
+    def moment(self) -> tuple[list[history.PhotoNow], dict[int, str], dict[int, float]]:
+        """Photos, individuals' names and match probabilities, all of one moment, to export."""
+        with self._reading() as link:
+            return (
+                list(history.photos_now(link)),
+                history.individuals_now(link),
+                evidence.match_probabilities(link),
+            )
+
     def find_photo(self, sha256: str) -> int | None:
         """The number of the photo with this content."""
         with self._reading() as link:
             return state.photo_number(link, sha256)
+
+    def photo_at(self, path: Path) -> int | None:
+        """The number of the photo that lay at a path when it was imported."""
+        with self._reading() as link:
+            return state.photo_at(link, path_from(self.root, path))
 
     def find(self, name: str) -> int:
         """The number of the individual that goes by this name or alias."""
@@ -256,20 +285,33 @@ class Catalogue:
         """Copy the catalogue, whole and checked, to a file that is not there yet; its revision."""
         return copy_whole(self._link, path, self._migrations)
 
-    def keep_backup(self, folder: Path | None = None) -> Path | None:
-        """Back up to a folder, ``NAME.backups`` beside the catalogue if None; the last ten stay."""
+    def keep_backup(self, folder: Path | None = None, *, every: int = 1) -> Path | None:
+        """Back up to a folder, ``NAME.backups`` beside the catalogue if None; the last ten stay.
+
+        None where fewer than ``every`` events came since the last one that is kept there.
+        """
         place = folder or self.path.with_name(f"{self.path.name}.backups")
-        return keep_backup(self._link, self.path, place, self._migrations)
+        return keep_backup(self._link, self.path, place, self._migrations, every)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with transaction(self._link, self.path, write=False):
-            yield self._link
+        with self._using(write=False) as link:
+            yield link
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with transaction(self._link, self.path, write=True):
-            yield self._link
+        with self._using(write=True) as link:
+            yield link
+
+    @contextmanager
+    def _using(self, *, write: bool) -> Iterator[sqlite3.Connection]:
+        try:
+            with transaction(self._link, self.path, write=write):
+                yield self._link
+        except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+            if inspect(self._link, self._migrations):  # damaged values trip code; so do mistakes
+                raise FlukeprintError(f"{self.path}: damaged; {HINT}") from error
+            raise
 
 
 def _relative(root: str, home: str) -> str:

@@ -65,9 +65,10 @@ def inspect(link: sqlite3.Connection, migrations: tuple[Migration, ...]) -> list
             findings.append(Finding(f"damaged: {error}"))
     try:
         accepted = _accepted(link)
-    except (sqlite3.Error, ValueError, TypeError):
+    except (sqlite3.Error, ValueError, TypeError, KeyError):
         accepted = set()
-    return [finding for finding in dict.fromkeys(findings) if finding.event not in accepted]
+    told = dict.fromkeys(Finding(state.plain(text), event) for text, event in findings)
+    return [finding for finding in told if finding.event not in accepted]
 
 
 def _accepted(link: sqlite3.Connection) -> set[int]:
@@ -151,9 +152,33 @@ def _sense(link: sqlite3.Connection) -> Iterator[Finding]:
             "photo {} is of individual {} and is said not to be",
         ),
         (
+            "SELECT s.owner, s.subject, s.value FROM cell s LEFT JOIN cell i ON i.kind = 'p'"
+            " AND i.subject = s.subject AND i.field = 'individual' AND i.value IS NOT NULL"
+            " WHERE s.kind = 'p' AND s.field = 'state' AND s.value IN ('imported', 'confirmed')"
+            " AND i.subject IS NULL",
+            "photo {} is {}, but as no individual",
+        ),
+        (
+            "SELECT i.owner, i.subject, i.value FROM cell i LEFT JOIN cell s ON s.kind = 'p'"
+            " AND s.subject = i.subject AND s.field = 'state' AND s.value IS NOT NULL"
+            " WHERE i.kind = 'p' AND i.field = 'individual' AND i.value IS NOT NULL"
+            " AND s.subject IS NULL",
+            "photo {} is of individual {}, but has no state",
+        ),
+        (
+            "SELECT owner, subject, item FROM cell WHERE kind = 'i' AND field = 'alias'"
+            f" AND value IS NOT NULL AND subject NOT IN ({alive})",
+            "individual {} is not there, but its alias {!r} is",
+        ),
+        (
             "SELECT owner, subject, field FROM cell WHERE kind = 'p'"
             " AND subject NOT IN (SELECT id FROM photo)",
             "photo {} is not there, but its {} is",
+        ),
+        (
+            "SELECT NULL, photo, model FROM look WHERE NOT"
+            " (x0 >= 0 AND x0 < x1 AND x1 <= 1 AND y0 >= 0 AND y0 < y1 AND y1 <= 1)",
+            "what was seen in photo {} by model {} is no box",
         ),
         (
             "SELECT max(owner), text, group_concat(subject) FROM (SELECT owner, subject,"

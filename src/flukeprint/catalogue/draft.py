@@ -8,6 +8,7 @@ decision is written.
 from __future__ import annotations
 
 import sqlite3
+import unicodedata
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from flukeprint.catalogue.log import (
     revision,
 )
 from flukeprint.errors import FlukeprintError
+from flukeprint.records import NEW_WHALE
 
 LONGEST_NAME = 200
 
@@ -112,7 +114,8 @@ class Draft:
         Raises:
             FlukeprintError: there is none, or it was changed since the decision's maker looked.
         """
-        if not self.link.execute("SELECT 1 FROM photo WHERE id = ?", (number,)).fetchone():
+        known = self.link.execute("SELECT id FROM photo WHERE id = ?", (number,)).fetchone()
+        if known is None or not isinstance(number, int):  # SQLite takes "4" for 4, a cell does not
             raise FlukeprintError(f"no photo has the number {number}")
         self._unchanged("p", number, state.photo_words(self.link, number))
         return number
@@ -120,7 +123,7 @@ class Draft:
     def individual(self, number: int) -> int:
         """An individual that the decision names. Raises as :meth:`photo` does."""
         self._unchanged("i", number, f"individual {number}")
-        if self.get("i", number, "alive") is None:
+        if not isinstance(number, int) or self.get("i", number, "alive") is None:
             raise FlukeprintError(self.gone(number))
         return number
 
@@ -171,6 +174,8 @@ class Draft:
             FlukeprintError: it is empty or unprintable, or another goes by it.
         """
         name = checked_name(name)
+        if name == NEW_WHALE:
+            raise FlukeprintError(f"{name!r} stands for a whale without a name; choose another")
         for holder, field in state.holders(self.link, name):
             if (holder, field) != (of, "alias"):
                 raise FlukeprintError(
@@ -189,12 +194,12 @@ class Draft:
 
 
 def checked_name(name: str) -> str:
-    """A name as it is kept, without white space around it.
+    """A name as it is kept: without white space around it, an accent in the one form of NFC.
 
     Raises:
         FlukeprintError: it is empty, too long, or holds what cannot be printed.
     """
-    name = name.strip()
+    name = unicodedata.normalize("NFC", name.strip())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise FlukeprintError(
             f"{name[:40]!r} cannot be a name; give 1 to {LONGEST_NAME} printable characters"

@@ -39,6 +39,15 @@ class Ranking:
     candidates: tuple[tuple[int, str, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What was shown for one photo: (individual's number, probability), likeliest first."""
+
+    photo: int
+    candidates: tuple[tuple[int, float], ...]
+    new: float
+
+
 def keep_looks(link: sqlite3.Connection, model_id: str, looks: Mapping[str, Look]) -> int:
     """Note what a model saw in photos, by SHA-256; those noted before stay. Returns how many."""
     model = _model(link, model_id)
@@ -128,6 +137,12 @@ def keep_ranking(
     return int(cursor.lastrowid or 0)
 
 
+def last_ranking(link: sqlite3.Connection, photo: int) -> int | None:
+    """The number of the ranking last shown for a photo."""
+    found = link.execute("SELECT max(id) FROM ranking WHERE photo = ?", (photo,)).fetchone()[0]
+    return None if found is None else int(found)
+
+
 def read_ranking(link: sqlite3.Connection, number: int) -> Ranking:
     """A ranking as it was shown.
 
@@ -144,6 +159,47 @@ def read_ranking(link: sqlite3.Connection, number: int) -> Ranking:
     _, photo, model_id, at, new, shown = row
     candidates = tuple((who, name, share) for who, name, share in json.loads(shown))
     return Ranking(number, photo, model_id, at, new, candidates)
+
+
+def match_probabilities(link: sqlite3.Connection) -> dict[int, float]:
+    """What the ranking on the screen gave to whom a photo was decided to be, by photo number.
+
+    Photos that nobody decided on, or without a ranking, are left out. For an individual that the
+    decision made, it is the probability of "new". A merge is no decision about a photo: the one
+    before it counts.
+    """
+    events = {
+        number: (kind, ranking)
+        for number, kind, ranking in link.execute("SELECT id, kind, ranking FROM event")
+    }
+    found = {}
+    rows = link.execute(
+        "SELECT i.subject, i.value, i.owner, s.owner FROM cell i JOIN cell s ON s.kind = 'p'"
+        " AND s.subject = i.subject AND s.field = 'state' AND s.item = ''"
+        " WHERE i.kind = 'p' AND i.field = 'individual' AND i.value IS NOT NULL"
+    ).fetchall()
+    for photo, who, placed, stated in rows:
+        while events[placed][0] == "merge":
+            who, placed = link.execute(
+                "SELECT before, before_owner FROM effect WHERE event = ? AND kind = 'p'"
+                " AND subject = ? AND field = 'individual'",
+                (placed, photo),
+            ).fetchone()
+        decisions = [event for event in (placed, stated) if events[event][0] != "merge"]
+        ranking = events[max(decisions)][1]
+        share = None if ranking is None else _share(link, ranking, who, max(decisions))
+        if share is not None:
+            found[photo] = share
+    return found
+
+
+def _share(link: sqlite3.Connection, ranking: int, who: int, event: int) -> float | None:
+    """The probability of an individual in a ranking; None where it is not in it."""
+    shown = read_ranking(link, ranking)
+    born = link.execute("SELECT event FROM individual WHERE id = ?", (who,)).fetchone()
+    if born == (event,):
+        return shown.new
+    return next((share for one, _, share in shown.candidates if one == who), None)
 
 
 def _model(link: sqlite3.Connection, model_id: str) -> int:

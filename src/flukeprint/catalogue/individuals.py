@@ -38,7 +38,7 @@ class Merge:
         for key in noted:
             draft.set(None, *key)
             draft.set(1, *key[:3], kept)
-        for photo in sorted({key.subject for key in noted if key.field == "label"}):
+        for photo in sorted({*photos, *(key.subject for key in noted if key.field == "label")}):
             _settle_conflict(draft, photo, kept, gone)
         for alias in (*state.items(draft.link, "i", gone, "alias"), _name(draft, gone)):
             draft.set(None, "i", gone, "alias", alias)

@@ -101,8 +101,18 @@ def effect_from(row: tuple[int, str, int, str, int | str, Value, int, Value, int
 
 def undone_by(link: sqlite3.Connection, number: int) -> int | None:
     """The event by which this one is undone at present, if it is."""
-    rows = link.execute("SELECT id FROM event WHERE undoes = ? ORDER BY id DESC", (number,))
-    return next((int(undo) for (undo,) in rows if undone_by(link, undo) is None), None)
+    waiting, undos = [number], []
+    while waiting:  # undos of undos can be many: a loop has no limit to its depth
+        target = waiting.pop()
+        query = "SELECT id FROM event WHERE undoes = ? AND id > ?"
+        later = [int(undo) for (undo,) in link.execute(query, (target, target))]
+        waiting += later
+        undos += [(undo, target) for undo in later]
+    by: dict[int, int] = {}
+    for undo, target in sorted(undos, reverse=True):  # from the last one on, each is in force ...
+        if undo not in by:  # ... unless a later one in force undoes it
+            by.setdefault(target, undo)
+    return by.get(number)
 
 
 def now() -> str:

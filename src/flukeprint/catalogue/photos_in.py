@@ -16,6 +16,7 @@ from pathlib import Path
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.draft import Draft, checked_name
 from flukeprint.catalogue.facts import checked_fact
+from flukeprint.catalogue.log import Key
 from flukeprint.catalogue.state import CONFIRMED, CONFLICT, FACTS, IMPORTED, UNNAMED, UNSURE
 from flukeprint.errors import FlukeprintError
 from flukeprint.exif import NO_DETAILS, Details
@@ -170,10 +171,7 @@ class Importing:
     def _at(self, path: str) -> int | None:
         """Which photo lies at a path, as far as known."""
         if path not in self._places:
-            row = self.draft.link.execute(
-                "SELECT photo FROM file WHERE path = ? ORDER BY id DESC LIMIT 1", (path,)
-            ).fetchone()
-            self._places[path] = row[0] if row else None
+            self._places[path] = state.photo_at(self.draft.link, path)
         return self._places[path]
 
     def _lies(self, path: str, photo: int | None, mtime_ns: int | None) -> None:
@@ -199,10 +197,24 @@ class Importing:
             if draft.get("p", photo, UNNAMED) is not None:
                 self._contradicted(one, photo, f"labelled {draft.name(individual)}", NEW_WHALE)
             return
-        if where != CONFIRMED:  # what a person decided stays until a person changes it
+        if where != CONFIRMED and not self._was_confirmed(photo):
+            # what a person decided stays until a person changes it
             draft.set(None, "p", photo, "individual")
         before = draft.name(now) if isinstance(now, int) else "said not to be that one"
         self._contradicted(one, photo, f"labelled {draft.name(individual)}", before)
+
+    def _was_confirmed(self, photo: int) -> bool:
+        """Whether a person had decided before labels put the photo in conflict."""
+        key = Key("p", photo, "state")
+        owner = self.draft.held(key).owner
+        if owner == self.draft.number:
+            return state.held(self.draft.link, key).value == CONFIRMED
+        row = self.draft.link.execute(
+            "SELECT before FROM effect"
+            " WHERE event = ? AND kind = ? AND subject = ? AND +field = ? AND item = ?",
+            (owner, *key),
+        ).fetchone()
+        return row is not None and row[0] == CONFIRMED
 
     def _unnamed(self, one: Incoming, photo: int) -> None:
         """Nobody named the whale: noted; a photo that a label placed stays there, in conflict."""
@@ -239,10 +251,18 @@ class Importing:
 def path_from(root: Path, path: Path) -> str:
     """A file's path as a catalogue whose photos lie under ``root`` keeps it.
 
-    Relative even where the file lies outside, so that a folder that holds both can be moved.
+    Relative even where the file lies outside, so that a folder that holds both can be moved. A
+    folder may be spelled in two ways, ``/tmp`` and ``/private/tmp``: what lies inside by either
+    spelling lies inside.
     """
-    place = os.path.abspath(path)
+    place, home = os.path.abspath(path), os.path.abspath(root)
     try:
-        return Path(os.path.relpath(place, os.path.abspath(root))).as_posix()
+        told = os.path.relpath(place, home)
+        if told.startswith(os.pardir):
+            folder, name = os.path.split(place)
+            real = os.path.join(os.path.realpath(folder), name)
+            found = os.path.relpath(real, os.path.realpath(home))
+            told = told if found.startswith(os.pardir) else found
+        return Path(told).as_posix()
     except ValueError:  # another drive
         return Path(place).as_posix()

@@ -23,6 +23,7 @@ from flukeprint.catalogue.store import connect, fresh_file, migrate, transaction
 from flukeprint.errors import FlukeprintError
 
 ORDER = ("event", "individual", "photo", "file", "model", "look", "embedding", "ranking", "effect")
+NAMES_EVENT = ("effect", "photo", "file", "individual")
 NEEDS = {
     "file": (("photo", "photo"),),
     "look": (("photo", "photo"), ("model", "model")),
@@ -56,7 +57,8 @@ def rescue(path: Path, new: Path, *, who: str) -> Rescued:
         migrate(link, temporary, MIGRATIONS)
         link.execute("PRAGMA foreign_keys = OFF")
         with transaction(link, temporary, write=True):
-            rows = {table: _copy(damaged, link, table) for table in ORDER}
+            last = _last_likely(damaged, link)
+            rows = {table: _copy(damaged, link, table, last) for table in ORDER}
             if not rows["event"] and not rows["effect"]:
                 raise FlukeprintError(f"{path}: no decision can be read; use a backup")
             _copy_meta(damaged, link)
@@ -66,13 +68,33 @@ def rescue(path: Path, new: Path, *, who: str) -> Rescued:
     return Rescued(new, rows, bad, (*notes, *lines))
 
 
-def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> int:
-    """Copy the rows that can be read and that make sense; how many."""
-    columns = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
+def _last_likely(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
+    """The number of the last event, as far as it can be known.
+
+    A number far above all others is a damaged one; stand-ins up to it would fill the disk.
+    """
+    named = {row[0] for row in rows_of(source, "event")}
+    for table in NAMES_EVENT:
+        columns = _columns(target, table)
+        place = columns.index("event")
+        named |= {row[place] for row in rows_of(source, table) if len(row) == len(columns)}
+    numbers = [number for number in named if isinstance(number, int)]
+    return max((number for number in numbers if number <= 2 * len(numbers)), default=0)
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str, last: int) -> int:
+    """Copy the rows that can be read and that make sense, of events up to ``last``; how many."""
+    columns = _columns(target, table)
+    event = 0 if table == "event" else columns.index("event") if table in NAMES_EVENT else None
     marks = ", ".join("?" * len(columns))
     needs = [(columns.index(column), other) for column, other in NEEDS.get(table, ())]
     copied = 0
     for row in rows_of(source, table):
+        if len(row) != len(columns) or (table == "look" and not _is_box(row[3:7])):
+            continue
+        number = 1 if event is None else row[event]
+        if not isinstance(number, int) or (event is not None and not 0 < number <= last):
+            continue
         if any(row[place] is not None and not _is(target, other, row[place])
                for place, other in needs):  # fmt: skip
             continue
@@ -82,6 +104,15 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str) ->
         except sqlite3.Error:  # against the table's rules: its bytes are damaged
             continue
     return copied
+
+
+def _columns(link: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in link.execute(f"PRAGMA table_info({table})")]
+
+
+def _is_box(corners: tuple[object, ...]) -> bool:
+    x0, y0, x1, y1 = (c if isinstance(c, int | float) else -1.0 for c in corners)
+    return 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1
 
 
 def _is(link: sqlite3.Connection, table: str, number: object) -> bool:
@@ -101,13 +132,10 @@ def _stand_in(link: sqlite3.Connection) -> list[int]:
     numbers = {number for (number,) in link.execute("SELECT id FROM event")}
     named = {
         number
-        for table in ("effect", "photo", "file", "individual")
+        for table in NAMES_EVENT
         for (number,) in link.execute(f"SELECT DISTINCT event FROM {table}")
-        if isinstance(number, int)
     }
-    # A number far above all others is a damaged one; stand-ins up to it would fill the disk.
-    likely = {number for number in named if number <= 2 * len(named | numbers)}
-    last = max(numbers | likely, default=0)
+    last = max(numbers | named, default=0)
     lost = sorted(set(range(1, last + 1)) - numbers)
     row = (now(), "rescue", "the event is lost", "lost", "{}", None, None, bytes(32))
     link.executemany(

@@ -6,6 +6,7 @@ a copy in the temporary folder is read instead; a copy's header may be mended fi
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import struct
@@ -15,14 +16,21 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from flukeprint.catalogue.schema import APPLICATION_ID, LOGGED, MIGRATIONS
-from flukeprint.catalogue.store import HEADER_BYTES, MAGIC, PAGE_BYTES, connect, migrate, told
+from flukeprint.catalogue.store import (
+    BESIDE,
+    HEADER_BYTES,
+    MAGIC,
+    PAGE_BYTES,
+    connect,
+    migrate,
+    told,
+)
 from flukeprint.errors import FlukeprintError
 
 AT_ONCE = 4_096  # rows read at a time; halved where some of them cannot be read
 BLOCK = 32  # rows that count as lost where the first, the middle and the last cannot be read
 MOST_BAD = 64  # times AT_ONCE without a row, until a table whose end is lost is taken to be over
 LEAST_ROW_BYTES = 8  # bounds the row numbers of a table whose end cannot be read
-BESIDE = ("-journal", "-wal")
 
 
 @contextmanager
@@ -41,7 +49,8 @@ def at_rest(
         raise FlukeprintError(f"{path}: no such catalogue; check the spelling")
     with tempfile.TemporaryDirectory(prefix="flukeprint-") as folder, told(path):
         notes: list[str] = []
-        link = _in_place(path) or _copied(path, Path(folder) / "copy.db", notes)
+        real = Path(os.path.realpath(path))  # a journal lies beside the file, not beside a link
+        link = _in_place(real) or _copied(real, Path(folder) / "copy.db", notes)
         with closing(link):
             link.text_factory = lambda text: text.decode(errors="replace")
             _is_ours(link, path, newest)
@@ -133,20 +142,31 @@ def readable(link: sqlite3.Connection) -> dict[str, int]:
 def rows_of(link: sqlite3.Connection, table: str) -> Iterator[tuple[object, ...]]:
     """The rows of a table that can be read, in the order of their numbers, all columns."""
     try:
-        last, most_bad = link.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0], 0
-    except sqlite3.Error:  # where the table ends is lost: read on while there is something
+        last, most_bad = int(link.execute(f"SELECT max(id) FROM {table}").fetchone()[0] or 0), 0
+    except (sqlite3.Error, ValueError, TypeError):  # where the table ends is lost: read on while there is something
         try:
             pages = link.execute("PRAGMA page_count").fetchone()[0]
         except sqlite3.Error:
             return
         last, most_bad = pages * PAGE_BYTES // LEAST_ROW_BYTES, MOST_BAD
-    bad = 0
-    for first in range(1, last + 1, AT_ONCE):
+    bad, first = 0, 1
+    while first <= last:
         found = list(_range(link, table, first, min(first + AT_ONCE - 1, last)))
         yield from found
         bad = 0 if found else bad + 1
         if most_bad and bad == most_bad:
             return
+        first = _next(link, table, first + AT_ONCE, last)
+
+
+def _next(link: sqlite3.Connection, table: str, first: int, last: int) -> int:
+    """Where to read on: a damaged number may be far above all others."""
+    query = f"SELECT min(id) FROM {table} NOT INDEXED WHERE id BETWEEN ? AND ?"
+    try:
+        found = link.execute(query, (first, last)).fetchone()[0]
+    except (sqlite3.Error, UnicodeDecodeError):
+        return first
+    return found if isinstance(found, int) and found >= first else first
 
 
 def _range(
@@ -172,5 +192,5 @@ def _read(
     query = f"SELECT * FROM {table} NOT INDEXED WHERE id BETWEEN ? AND ? ORDER BY id"
     try:
         return link.execute(query, (first, last)).fetchall()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # even SQLite's message may hold damaged bytes
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import unicodedata
 from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
@@ -53,6 +54,14 @@ def photo_number(link: sqlite3.Connection, sha256: str) -> int | None:
     return None if row is None else int(row[0])
 
 
+def photo_at(link: sqlite3.Connection, path: str) -> int | None:
+    """Which photo lies at a path from the root, as far as known."""
+    row = link.execute(
+        "SELECT photo FROM file WHERE path = ? ORDER BY id DESC LIMIT 1", (path,)
+    ).fetchone()
+    return row[0] if row else None
+
+
 def paths_of(link: sqlite3.Connection, photo: int) -> list[str]:
     """Where the photo's files lie, relative to the root, in the order in which they were seen."""
     rows = link.execute(
@@ -83,7 +92,16 @@ def files(link: sqlite3.Connection) -> dict[str, KnownFile]:
 def photo_words(link: sqlite3.Connection, photo: int) -> str:
     """A photo as people are told of it."""
     paths = paths_of(link, photo)
-    return f"photo {photo} ({paths[0]})" if paths else f"photo {photo}"
+    return f"photo {photo} ({plain(paths[0])})" if paths else f"photo {photo}"
+
+
+def plain(text: str) -> str:
+    """A text as one line, without what a terminal takes for a command."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def members(link: sqlite3.Connection, individual: int) -> list[int]:
@@ -126,7 +144,7 @@ def find(link: sqlite3.Connection, name: str) -> int:
     Raises:
         FlukeprintError: there is none.
     """
-    found = holders(link, name)
+    found = holders(link, unicodedata.normalize("NFC", name.strip()))
     if not found:
         raise FlukeprintError(f"no individual is named {name!r}; check the spelling")
     return found[0][0]

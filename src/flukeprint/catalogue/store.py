@@ -29,6 +29,7 @@ MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
 PAGE_BYTES = 4_096
 SYNCHRONOUS = "EXTRA"
+BESIDE = ("-journal", "-wal")
 HINT = "look at it with check; nothing was written"
 
 
@@ -43,6 +44,8 @@ def told(path: Path) -> Iterator[None]:
         raise FlukeprintError(f"{path}: {error.strerror or error}") from error
     except OverflowError:
         raise FlukeprintError(f"{path}: a number is too large for the catalogue") from None
+    except UnicodeDecodeError as error:  # even SQLite's message holds damaged bytes
+        raise FlukeprintError(f"{path}: damaged; {HINT}") from error
     except UnicodeEncodeError:
         raise FlukeprintError(f"{path}: a name to be written is not valid Unicode") from None
 
@@ -155,6 +158,11 @@ def fresh_file(path: Path) -> Iterator[Path]:
     """
     if os.path.lexists(path):
         raise FlukeprintError(f"{path}: is there already; name another")
+    for end in BESIDE:
+        if os.path.lexists(f"{path}{end}"):  # SQLite would roll it back into the new file
+            raise FlukeprintError(
+                f"{path}{end}: left of a catalogue that lay there; name another, or move it away"
+            )
     temporary: Path | None = None
     with told(path):
         try:

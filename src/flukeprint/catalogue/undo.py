@@ -23,6 +23,7 @@ from flukeprint.catalogue.log import (
     read_event,
     undone_by,
 )
+from flukeprint.catalogue.state import CONFIRMED, IMPORTED
 from flukeprint.errors import FlukeprintError
 
 MOST_NAMED = 10
@@ -95,6 +96,8 @@ def _clashes(draft: Draft, effects: list[Effect]) -> Iterator[int]:
 def _unsound(draft: Draft, key: Key) -> Iterator[Key]:
     """Cells that do not go together with this one, as the draft would leave both."""
     value = draft.held(key).value
+    if key.kind == "p" and key.field in ("individual", "state"):
+        yield from _half_placed(draft, key)
     if key.field == "alive":
         if value is None:
             yield from _references(draft, key.subject)
@@ -103,6 +106,8 @@ def _unsound(draft: Draft, key: Key) -> Iterator[Key]:
     elif key.field in ("name", "alias"):
         if value is not None:
             yield from _same_names(draft, key.subject)
+            if draft.get("i", key.subject, "alive") is None:
+                yield Key("i", key.subject, "alive")
     elif key.field in ("individual", "label", "not") and value is not None:
         individual = value if key.field == "individual" else key.item
         assert isinstance(individual, int)
@@ -114,10 +119,19 @@ def _unsound(draft: Draft, key: Key) -> Iterator[Key]:
                 yield said if key.field == "individual" else placed
 
 
+def _half_placed(draft: Draft, key: Key) -> Iterator[Key]:
+    """A photo that is imported or confirmed as somebody has an individual, and the other way."""
+    individual, where = (draft.get("p", key.subject, field) for field in ("individual", "state"))
+    if (where in (IMPORTED, CONFIRMED)) if individual is None else (where is None):
+        yield Key("p", key.subject, "state" if key.field == "individual" else "individual")
+
+
 def _references(draft: Draft, individual: int) -> Iterator[Key]:
-    """What still names an individual that would be no more."""
+    """What still names an individual that would be no more; a merge into it left it aliases."""
     placed = (Key("p", photo, "individual") for photo in state.members(draft.link, individual))
-    for key in (*placed, *state.noted(draft.link, individual)):
+    aliases = state.items(draft.link, "i", individual, "alias")
+    known = (Key("i", individual, "alias", alias) for alias in aliases)
+    for key in (*placed, *state.noted(draft.link, individual), *known):
         now = draft.held(key).value
         if now is not None and (key.field != "individual" or now == individual):
             yield key

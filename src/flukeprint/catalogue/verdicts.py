@@ -143,7 +143,11 @@ def _confirm(draft: Draft, photo: int, individual: int) -> None:
 
 
 def _settle(draft: Draft, photo: int, field: str, told: str) -> None:
-    """Take one value of a fact; what imports told otherwise stays noted, as settled."""
+    """Take one value of a fact; what was told otherwise stays noted, as settled."""
+    before = draft.get("p", photo, field)
     draft.set(checked_fact(field, told), "p", photo, field)
-    for other in state.items(draft.link, "p", photo, f"other {field}"):
+    others = set(state.items(draft.link, "p", photo, f"other {field}"))
+    if before is not None and before != draft.get("p", photo, field):
+        others.add(before)  # a sheet that told it may come again
+    for other in sorted(others, key=str):
         draft.set("settled", "p", photo, f"other {field}", other)

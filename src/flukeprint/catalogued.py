@@ -1,0 +1,158 @@
+"""A catalogue's photos as a gallery: under which labels they count, and their embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flukeprint.cache import Cache
+from flukeprint.catalogue import Catalogue, PhotoNow
+from flukeprint.embed import embed_photos
+from flukeprint.network import Network
+from flukeprint.progress import Progress, no_progress
+from flukeprint.rank import GalleryIndex, index_gallery
+from flukeprint.records import NEW_WHALE, Embeddings, Failure, LabelledPhoto, Look, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One photo of the gallery under one label."""
+
+    sha256: str
+    label: str
+    name: str
+    encounter: str
+
+
+def labels_of(photo: PhotoNow, names: Mapping[int, str]) -> tuple[str, ...]:
+    """Under which labels a catalogued photo counts.
+
+    As :func:`flukeprint.identify.prepare_gallery` counts a labelled collection: of several labels
+    that nobody settled each counts, and ``new_whale`` is a photo that someone could not name.
+    """
+    if photo.individual is not None:
+        return (names[photo.individual],)
+    if photo.labels and photo.state == "conflict":
+        return tuple(names[one] for one in photo.labels if one not in photo.not_individuals)
+    return (NEW_WHALE,) if photo.unnamed else ()
+
+
+def gallery_rows(photos: Sequence[PhotoNow], names: Mapping[int, str]) -> list[Row]:
+    """The rows that a catalogue's photos give, in their order."""
+    return [
+        Row(photo.sha256, label, _name(photo), photo.facts.get("encounter", ""))
+        for photo in photos
+        for label in labels_of(photo, names)
+    ]
+
+
+class CatalogueGallery:
+    """The catalogue's rows, and indices of them with some photos left out."""
+
+    def __init__(self, rows: Sequence[Row], vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        self._rows = rows
+        self._vectors = np.stack([vectors[row.sha256] for row in rows])
+        self._hashes = {row.sha256 for row in rows}
+        self._encounters = {row.encounter for row in rows} - {""}
+        self.whole = self._index(range(len(rows)))
+
+    def without(self, hashes: set[str], encounter: str) -> GalleryIndex:
+        """The gallery but for these photos and those of this encounter."""
+        if not hashes & self._hashes and encounter not in self._encounters:
+            return self.whole
+        return self._index(
+            [
+                place
+                for place, row in enumerate(self._rows)
+                if row.sha256 not in hashes and (not encounter or row.encounter != encounter)
+            ]
+        )
+
+    def _index(self, places: Sequence[int]) -> GalleryIndex:
+        rows = [self._rows[place] for place in places]
+        picked = self._vectors[list(places)]
+        return index_gallery(picked, [row.label for row in rows], [row.name for row in rows])
+
+
+def known_vectors(
+    catalogue: Catalogue,
+    photos: Sequence[PhotoNow],
+    wanted: set[str],
+    network: Network,
+    cache: Cache,
+    note: bool,
+    progress: Progress = no_progress,
+) -> tuple[dict[str, NDArray[np.float32]], tuple[Failure, ...]]:
+    """Embeddings of the catalogue's photos by SHA-256: those that it keeps, and the rest made.
+
+    With ``note`` the catalogue keeps the new ones, so that it can be used where its photos are not.
+    Failures are of photos whose files are not there, or hold another picture now.
+    """
+    kept = catalogue.embeddings(network.model.id)
+    vectors = {s: v for s, v in zip(kept.hashes, kept.vectors, strict=True) if s in wanted}
+    missing = [photo for photo in photos if photo.sha256 in wanted - vectors.keys()]
+    places = {photo.sha256: place_of(catalogue.root, photo) for photo in missing}
+    there = [photo for photo in missing if places[photo.sha256].is_file()]
+    done = embed_photos(
+        [places[photo.sha256] for photo in there], network, cache, progress("gallery", len(there))
+    )
+    # As the catalogue keeps them, so that the same question has the same answer tomorrow.
+    kept_as = done.embeddings.vectors.astype(np.float16).astype(np.float32)
+    vectors.update(zip(done.embeddings.hashes, kept_as, strict=True))
+    if note:
+        keep_seen(catalogue, done.embeddings, done.looks, {photo.sha256: photo for photo in there})
+    unread = {there[place].sha256: failure.reason for place, failure in done.failures.items()}
+    failures = tuple(
+        Failure(places[sha256], unread.get(sha256) or _why_missing(places[sha256]))
+        for sha256 in places
+        if sha256 not in vectors
+    )
+    return vectors, failures
+
+
+def keep_seen(
+    catalogue: Catalogue,
+    embeddings: Embeddings,
+    looks: Sequence[Look],
+    known: Mapping[str, PhotoNow],
+) -> None:
+    """Keep in the catalogue what was seen in its photos."""
+    rows = [row for row, sha256 in enumerate(embeddings.hashes) if sha256 in known]
+    if rows:
+        hashes = tuple(embeddings.hashes[row] for row in rows)
+        mine = Embeddings(embeddings.vectors[rows], hashes, embeddings.model_id)
+        catalogue.keep_embeddings(mine, half=True)
+        seen = dict(zip(hashes, (looks[row] for row in rows), strict=True))
+        catalogue.keep_looks(embeddings.model_id, seen)
+
+
+def _name(photo: PhotoNow) -> str:
+    return photo.paths[0] if photo.paths else f"photo {photo.number}"
+
+
+def place_of(root: Path, photo: PhotoNow) -> Path:
+    """The first of a photo's files that is there, else the first."""
+    places = [root / path for path in photo.paths] or [root / f"photo {photo.number}"]
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def _why_missing(place: Path) -> str:
+    if place.is_file():
+        return "holds another picture than when it was imported; import it again"
+    return "is not there; import the folder where it lies now, or name it with --root"
+
+
+def table_of(catalogue: Catalogue) -> Table:
+    """The gallery as a labelled collection, for what shows or writes answers."""
+    rows = gallery_rows(catalogue.photos(), catalogue.individuals())
+    return Table(
+        catalogue.path,
+        tuple(
+            LabelledPhoto(row.name, catalogue.root / row.name, row.label, "", row.encounter)
+            for row in rows
+        ),
+    )

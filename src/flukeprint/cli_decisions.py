@@ -1,0 +1,299 @@
+"""The commands by which people decide: whose fluke a photo shows, who is who, what was wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flukeprint.cli_options import CATALOGUE, JSON, WHO, WHY, json_text
+from flukeprint.errors import FlukeprintError
+
+if TYPE_CHECKING:
+    from flukeprint.catalogue import Catalogue
+    from flukeprint.catalogue.draft import Decision
+
+BACKUP_EVERY = 25
+"""Events after which a decision is followed by a backup."""
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
+SEEN = click.option(
+    "--seen",
+    type=int,
+    help="The last event when you looked: refuse if what you decide about changed since.",
+)
+CLOSE_NAMES = 3
+
+
+@click.command()
+@click.argument("photo")
+@CATALOGUE
+@click.option("--same", metavar="WHALE", help="It shows this individual.")
+@click.option("--new", metavar="NAME", help="It shows an individual new to the catalogue.")
+@click.option("--different", metavar="WHALE", help="It does not show this individual.")
+@click.option("--unsure", is_flag=True, help="Someone looked and could not tell.")
+@click.option("--move", metavar="WHALE", help="It goes to another individual.")
+@click.option("--encounter", metavar="NAME", help="It goes to another encounter.")
+@click.option("--box", metavar="X0,Y0,X1,Y1", help="Where the fluke is, in shares of the photo.")
+@click.option("--date", help="When it was taken; settles what disagrees.")
+@click.option("--place", help="Where it was taken.")
+@click.option("--photographer", help="Who took it.")
+@click.option("--ranking", type=int, help="The ranking on screen; else the last one shown.")
+@WHO
+@WHY
+@SEEN
+@DRY_RUN
+@JSON
+def decide(
+    photo: str,
+    file: Path,
+    ranking: int | None,
+    who: str,
+    why: str,
+    seen: int | None,
+    dry_run: bool,
+    as_json: bool,
+    **said: Any,
+) -> None:
+    """Note a decision about PHOTO, a path or a number: one of --same, --new, --different, ...
+
+    It says exactly what it changes. Nothing is overwritten: undo takes any event back.
+    """
+    with _opened(file) as book:
+        number = photo_number(book, photo)
+        decision = _about_photo(book, number, {k: v for k, v in said.items() if v})
+        cited = book.last_ranking(number) if ranking is None else ranking
+        _note(book, decision, who, why, seen, dry_run, as_json, cited)
+
+
+@click.command()
+@click.argument("kept")
+@click.argument("gone")
+@CATALOGUE
+@WHO
+@WHY
+@SEEN
+@DRY_RUN
+@JSON
+def merge(
+    kept: str, gone: str, file: Path, who: str, why: str, seen: int | None, dry_run: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Say that GONE is the same whale as KEPT: its photos go there, its names become aliases."""
+    from flukeprint.catalogue import Merge
+
+    with _opened(file) as book:
+        decision = Merge(individual_number(book, kept), individual_number(book, gone))
+        _note(book, decision, who, why, seen, dry_run, as_json)
+
+
+@click.command()
+@click.argument("whale")
+@click.argument("name")
+@CATALOGUE
+@click.option("--photos", "-p", multiple=True, required=True, help="A photo that goes; repeat.")
+@WHO
+@WHY
+@SEEN
+@DRY_RUN
+@JSON
+def split(
+    whale: str, name: str, file: Path, photos: tuple[str, ...], who: str, why: str,
+    seen: int | None, dry_run: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Say that some photos of WHALE show another one, which is called NAME from now on."""
+    from flukeprint.catalogue import Split
+
+    with _opened(file) as book:
+        numbers = tuple(photo_number(book, part) for text in photos for part in _parts(text))
+        decision = Split(individual_number(book, whale), numbers, name)
+        _note(book, decision, who, why, seen, dry_run, as_json)
+
+
+@click.command()
+@click.argument("whale")
+@click.argument("name")
+@CATALOGUE
+@WHO
+@WHY
+@SEEN
+@DRY_RUN
+@JSON
+def rename(
+    whale: str, name: str, file: Path, who: str, why: str, seen: int | None, dry_run: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Give WHALE another NAME; the old one stays as an alias."""
+    from flukeprint.catalogue import Rename
+
+    with _opened(file) as book:
+        decision = Rename(individual_number(book, whale), name)
+        _note(book, decision, who, why, seen, dry_run, as_json)
+
+
+@click.command()
+@click.argument("event", type=int)
+@CATALOGUE
+@WHO
+@WHY
+@DRY_RUN
+@JSON
+def undo(event: int, file: Path, who: str, why: str, dry_run: bool, as_json: bool) -> None:
+    """Take back EVENT, by its number, in any order; or say which later ones stand on it."""
+    from flukeprint.catalogue import Undo
+
+    with _opened(file) as book:
+        _note(book, Undo(event), who, why, None, dry_run, as_json)
+
+
+COMMANDS = (decide, merge, split, rename, undo)
+
+
+def photo_number(book: Catalogue, text: str) -> int:
+    """A photo by its file, by the path it had, or by its number.
+
+    Raises:
+        FlukeprintError: it is not in the catalogue.
+    """
+    from flukeprint.photos import read_photo
+    from flukeprint.records import Failure
+
+    path = Path(text)
+    if os.path.isfile(path):  # what the file shows now is what the user means
+        read = read_photo(path)
+        if isinstance(read, Failure):
+            raise FlukeprintError(f"{path}: {read.reason}")
+        found = book.find_photo(read.sha256)
+    else:
+        found = book.photo_at(path) or book.photo_at(book.root / path)
+    if found is None and text.isdecimal():
+        found = int(text)
+    if found is None:
+        raise FlukeprintError(f"{text}: no such photo in {book.path}; catalogue add brings it in")
+    return found
+
+
+def individual_number(book: Catalogue, name: str) -> int:
+    """An individual by its name or alias.
+
+    Raises:
+        FlukeprintError: there is none; names alike are told.
+    """
+    from difflib import get_close_matches
+
+    try:
+        return book.find(name)
+    except FlukeprintError as error:
+        close = get_close_matches(name, book.individuals().values(), CLOSE_NAMES)
+        hint = f"; there is {', '.join(close)}" if close else ""
+        raise FlukeprintError(f"{error}{hint}") from None
+
+
+def whale_or_photo(book: Catalogue, text: str) -> tuple[str, int]:
+    """What a text names: ("individual", number) or ("photo", number)."""
+    try:
+        return "individual", book.find(text)
+    except FlukeprintError:
+        try:
+            return "photo", photo_number(book, text)
+        except FlukeprintError:
+            return "individual", individual_number(book, text)
+
+
+def writable(file: Path) -> bool:
+    """Whether a catalogue can be written to, its journal beside it too."""
+    return os.access(file, os.W_OK) and os.access(file.absolute().parent, os.W_OK)
+
+
+def back_up(book: Catalogue, *, every: int = BACKUP_EVERY) -> None:
+    """Keep a backup where so many events came since the last one."""
+    made = book.keep_backup(every=every)
+    if made:
+        click.echo(f"backup: {made}", err=True)
+
+
+def plain(text: str) -> str:
+    """A line that is safe to print, whatever names it holds."""
+    from flukeprint.pages import printable
+
+    return printable(text)
+
+
+def echo_lines(lines: Iterable[str]) -> None:
+    """Print lines below what they belong to."""
+    for line in lines:
+        click.echo(plain(f"  {line}"))
+
+
+def _opened(file: Path) -> Catalogue:
+    from flukeprint.catalogue import Catalogue
+
+    return Catalogue.open(file)
+
+
+def _about_photo(book: Catalogue, photo: int, said: dict[str, Any]) -> Decision:
+    """The one decision that the options name."""
+    from flukeprint.catalogue import CorrectBox, Describe, Different, Move, New, Same, Unsure
+
+    facts = {name: said.pop(name) for name in ("date", "place", "photographer") if name in said}
+    where = {name for name in ("move", "encounter") if name in said}
+    ways = [*(said.keys() - where), *(["move"] if where else []), *(["facts"] if facts else [])]
+    if len(ways) != 1:
+        raise FlukeprintError("say one thing about the photo, such as --same WHALE or --new NAME")
+    match ways[0]:
+        case "same":
+            return Same(photo, individual_number(book, said["same"]))
+        case "new":
+            return New(photo, said["new"])
+        case "different":
+            return Different(photo, individual_number(book, said["different"]))
+        case "unsure":
+            return Unsure(photo)
+        case "box":
+            return CorrectBox(photo, _box(said["box"]))
+        case "facts":
+            return Describe(photo, **facts)
+    whale = individual_number(book, said["move"]) if "move" in said else None
+    return Move(photo, whale, said.get("encounter"))
+
+
+def _box(text: str) -> Any:
+    from flukeprint.records import Box
+
+    try:
+        return Box(*(float(part) for part in text.split(",")))
+    except (TypeError, ValueError):
+        raise FlukeprintError(
+            f"--box {text}: write left,top,right,bottom in shares of the photo, 0 to 1"
+        ) from None
+
+
+def _parts(text: str) -> list[str]:
+    """The photos that one --photos names: a path, or several numbers."""
+    numbers = text.split(",")
+    return numbers if all(part.isdecimal() for part in numbers) else [text]
+
+
+def _note(
+    book: Catalogue,
+    decision: Decision,
+    who: str,
+    why: str,
+    seen: int | None,
+    dry_run: bool,
+    as_json: bool,
+    ranking: int | None = None,
+) -> None:
+    """Note a decision, or preview it, and say exactly what it changed."""
+    done = book.decide(decision, who=who, why=why, seen=seen, ranking=ranking, dry_run=dry_run)
+    if as_json:
+        told = {"event": done.event, "revision": done.revision, "changes": list(done.lines)}
+        click.echo(json_text(told))
+    else:
+        begin = f"event {done.event}" if done.event else "would be"
+        click.echo(f"{begin}: {decision.kind}")
+        echo_lines(done.lines)
+    if done.event:
+        back_up(book)

@@ -1,0 +1,275 @@
+"""The main command: photos in, names with probabilities out; of a folder or of a catalogue."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flukeprint.cli_options import (
+    CACHE,
+    DEVICE,
+    JSON,
+    MODEL,
+    PATH,
+    ROOT,
+    cache_folder,
+    photos_under,
+    tell_failures,
+)
+from flukeprint.errors import FlukeprintError
+
+if TYPE_CHECKING:
+    from flukeprint.catalogue import Catalogue
+    from flukeprint.network import Network
+    from flukeprint.records import Failure, Identification, Table
+    from flukeprint.resight import Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Answers with the gallery they come from; ``told`` is what the catalogue adds to each."""
+
+    answers: Sequence[Identification]
+    table: Table
+    failures: tuple[Failure, ...]
+    told: Sequence[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options say of every answer."""
+
+    top: int
+    cache: Path
+    new_share: float | None
+    miss_rate: float | None
+
+
+@click.command()
+@click.argument("photos", nargs=-1, type=PATH)
+@click.option("--gallery", type=PATH, help="Who is known: a labelled collection.")
+@click.option("--catalogue", "file", type=PATH, help="Who is known: a catalogue's file.")
+@ROOT
+@click.option("--encounter", default="", metavar="NAME", help="All show one whale, met once.")
+@click.option("--encounters", type=PATH, help="CSV with path,encounter: one whale each.")
+@click.option(
+    "--top",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="How many whales to name.",
+)
+@MODEL
+@CACHE
+@DEVICE
+@JSON
+@click.option(
+    "--miss-rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Say how many whales to look at to miss this share of true matches.",
+)
+@click.option(
+    "--new-share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of new whales to expect; else the competition's, 0.328.",
+)
+@click.option("--csv", "csv_path", type=PATH, help="Write a CSV file.")
+@click.option("--kaggle", type=PATH, help="Write a competition file, Image,Id.")
+@click.option("--sheet", type=PATH, help="Write an HTML page to look at.")
+def identify(
+    photos: tuple[Path, ...],
+    gallery: Path | None,
+    file: Path | None,
+    root: Path | None,
+    encounter: str,
+    encounters: Path | None,
+    top: int,
+    model_path: Path | None,
+    cache: Path | None,
+    device: str,
+    as_json: bool,
+    miss_rate: float | None,
+    new_share: float | None,
+    csv_path: Path | None,
+    kaggle: Path | None,
+    sheet: Path | None,
+) -> None:
+    """Name the likeliest whales on PHOTOS (files and folders), or say "new".
+
+    Give --gallery or --catalogue. The gallery is embedded once and kept; a second run only does
+    what is new. A catalogue notes what was shown of its photos; without PHOTOS, all those that are
+    unidentified are asked about. Exit code 1 means that some photos could not be read and the rest
+    were answered.
+    """
+    if (gallery is None) == (file is None):
+        raise click.UsageError("give one of --gallery DATA and --catalogue FILE")
+    outputs = {"--csv": csv_path, "--kaggle": kaggle, "--sheet": sheet}
+    wanted = Wanted(max(top, 5), cache_folder(cache), new_share, miss_rate)
+    if gallery is not None:
+        if encounter or encounters or root:
+            raise click.UsageError("--encounter, --encounters and --root go with --catalogue")
+        done = _from_folder(gallery, photos, outputs, wanted, model_path, device)
+    else:
+        assert file is not None
+        if encounter and encounters:
+            raise click.UsageError("give one of --encounter and --encounters")
+        met = (encounter, encounters)
+        done = _from_catalogue(file, root, photos, met, outputs, wanted, model_path, device)
+    _write(done, outputs, top)
+    _tell(done, top, as_json)
+    sys.exit(1 if any(answer.failure for answer in done.answers) else 0)
+
+
+def _from_folder(
+    gallery: Path,
+    photos: tuple[Path, ...],
+    outputs: dict[str, Path | None],
+    wanted: Wanted,
+    model_path: Path | None,
+    device: str,
+) -> Answered:
+    """Compare with a labelled collection."""
+    from flukeprint.cache import Cache
+    from flukeprint.console_progress import progress_bar
+    from flukeprint.files import check_outputs
+    from flukeprint.identify import identify as library
+    from flukeprint.tables import read_table
+
+    if not photos:
+        raise click.UsageError("give PHOTOS to identify")
+    table = read_table(gallery)
+    for note in table.notes:
+        click.echo(f"note: {gallery}: {note}", err=True)
+    found = photos_under(photos)
+    check_outputs(outputs, [gallery, *found, *(row.path for row in table.rows)])
+    network = _network(model_path, device)
+    with progress_bar() as progress:
+        answers, failures = library(
+            found,
+            table,
+            network,
+            cache=Cache(wanted.cache, network.model.id),
+            top=wanted.top,
+            new_share=wanted.new_share,
+            miss_rate=wanted.miss_rate,
+            progress=progress,
+        )
+    return Answered(answers, table, failures)
+
+
+def _from_catalogue(
+    file: Path,
+    root: Path | None,
+    photos: tuple[Path, ...],
+    met: tuple[str, Path | None],
+    outputs: dict[str, Path | None],
+    wanted: Wanted,
+    model_path: Path | None,
+    device: str,
+) -> Answered:
+    """Compare with a catalogue, and note there what is shown."""
+    from flukeprint.cache import Cache
+    from flukeprint.catalogue import Catalogue
+    from flukeprint.catalogued import table_of
+    from flukeprint.cli_decisions import writable
+    from flukeprint.console_progress import progress_bar
+    from flukeprint.files import check_outputs
+    from flukeprint.resight import resight
+
+    note = writable(file)
+    with Catalogue.open(file, root=root, read_only=not note) as book:
+        if not note:
+            click.echo(f"note: {file}: read-only; what is shown is not noted there", err=True)
+        asked = _asked(book, photos, *met)
+        table = table_of(book)
+        read = [file, *(one.path for one in asked), *(row.path for row in table.rows)]
+        check_outputs(outputs, read)
+        network = _network(model_path, device)
+        with progress_bar() as progress:
+            found, failures = resight(
+                book,
+                asked,
+                network,
+                cache=Cache(wanted.cache, network.model.id),
+                top=wanted.top,
+                new_share=wanted.new_share,
+                miss_rate=wanted.miss_rate,
+                note=note,
+                progress=progress,
+            )
+        revision = book.revision
+    strange = sum(one.photo is None for one in found)
+    if strange:
+        click.echo(
+            f"note: {strange:,} of {len(found):,} photos are not in the catalogue; "
+            "flukeprint catalogue add brings them in",
+            err=True,
+        )
+    told = [
+        {"number": one.photo, "ranking": one.ranking, "encounter": ask.encounter or None,
+         "revision": revision}
+        for one, ask in zip(found, asked, strict=True)
+    ]  # fmt: skip
+    return Answered([one.answer for one in found], table, failures, told)
+
+
+def _asked(
+    book: Catalogue, photos: tuple[Path, ...], encounter: str, listing: Path | None
+) -> list[Asked]:
+    """What to identify: the photos named, those that a CSV lists, or all that are unidentified."""
+    from flukeprint.resight import Asked, read_encounters, unidentified
+
+    if listing is not None:
+        if photos:
+            raise click.UsageError("give PHOTOS or --encounters, not both")
+        return read_encounters(listing)
+    if photos:
+        return [Asked(path, encounter) for path in photos_under(photos)]
+    if encounter:
+        raise click.UsageError("--encounter needs the PHOTOS that are from it")
+    found = unidentified(book)
+    if not found:
+        raise FlukeprintError(f"{book.path}: no photo is unidentified; name PHOTOS to identify")
+    return found
+
+
+def _network(model_path: Path | None, device: str) -> Network:
+    from flukeprint.model import load_model
+    from flukeprint.network import Network
+
+    return Network(load_model(model_path), device=device)
+
+
+def _write(done: Answered, outputs: dict[str, Path | None], top: int) -> None:
+    """Write the files that were asked for."""
+    from flukeprint.console_progress import progress_bar
+    from flukeprint.outputs import write_csv
+    from flukeprint.submission import fillers, write_submission
+
+    sheet, kaggle, csv_path = (outputs[name] for name in ("--sheet", "--kaggle", "--csv"))
+    if sheet:
+        from flukeprint.sheet import write_sheet
+
+        with progress_bar() as progress:
+            write_sheet(done.answers, done.table, sheet, top=top, progress=progress)
+    tell_failures(done.failures)
+    if kaggle:
+        write_submission(done.answers, fillers(done.table), kaggle)
+    if csv_path:
+        write_csv(done.answers, top, csv_path)
+
+
+def _tell(done: Answered, top: int, as_json: bool) -> None:
+    from flukeprint.console import answers_table
+    from flukeprint.outputs import json_line
+
+    if not as_json:
+        answers_table(done.answers, top)
+        return
+    for place, answer in enumerate(done.answers):
+        click.echo(json_line(answer, top, done.told[place] if done.told else {}))

@@ -1,0 +1,216 @@
+"""The main job against a catalogue: who is known there is the gallery, and what is shown is noted.
+
+Photos of one encounter are judged together where asked, and never match each other as if that were
+evidence; a photo never matches itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flukeprint.cache import Cache
+from flukeprint.catalogue import Catalogue, PhotoNow, Shown
+from flukeprint.catalogued import (
+    CatalogueGallery,
+    gallery_rows,
+    keep_seen,
+    known_vectors,
+    place_of,
+)
+from flukeprint.embed import EmbeddedPhotos, embed_photos
+from flukeprint.errors import FlukeprintError
+from flukeprint.identify import Judge
+from flukeprint.network import Network
+from flukeprint.progress import Progress, no_progress
+from flukeprint.rank import GalleryIndex
+from flukeprint.records import NEW_WHALE, Failure, Identification
+from flukeprint.tables import csv_rows, unguard
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A photo to be identified; ``encounter`` is empty where it stands alone."""
+
+    path: Path
+    encounter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resighting:
+    """An answer with what the catalogue knows of its photo: its number, and that of the ranking.
+
+    Both are None where the photo is not in the catalogue, or nothing was to be noted.
+    """
+
+    answer: Identification
+    photo: int | None = None
+    ranking: int | None = None
+
+
+def unidentified(catalogue: Catalogue) -> list[Asked]:
+    """The catalogued photos that nobody has put with an individual, whose files are there."""
+    return [
+        Asked(place_of(catalogue.root, photo))
+        for photo in catalogue.photos()
+        if photo.individual is None and place_of(catalogue.root, photo).is_file()
+    ]
+
+
+def read_encounters(listing: Path) -> list[Asked]:
+    """Photos and their encounters from a CSV with path,encounter; paths are relative to it.
+
+    Raises:
+        FlukeprintError: it is no such CSV, or a photo is not there.
+    """
+    asked = []
+    for line, row in csv_rows(listing, ("path", "encounter")):
+        path = listing.parent / unguard(row["path"])
+        if not path.is_file():
+            raise FlukeprintError(f"{listing}, line {line}: no photo at {str(path)!r}")
+        asked.append(Asked(path, unguard(row["encounter"]).strip()))
+    if not asked:
+        raise FlukeprintError(f"{listing}: lists no photos")
+    return asked
+
+
+def resight(
+    catalogue: Catalogue,
+    asked: Sequence[Asked],
+    network: Network,
+    *,
+    cache: Cache | None = None,
+    top: int = 5,
+    new_share: float | None = None,
+    miss_rate: float | None = None,
+    note: bool = True,
+    progress: Progress = no_progress,
+) -> tuple[list[Resighting], tuple[Failure, ...]]:
+    """Name the likeliest catalogued individuals for each photo; see :func:`identify.identify`.
+
+    Photos with the same encounter are judged together. With ``note``, embeddings and rankings of
+    catalogued photos are kept in the catalogue. Returns the answers in order, and the catalogue's
+    photos that could not be had.
+
+    Raises:
+        FlukeprintError: the model is a classifier, the catalogue names nobody or cannot be used.
+    """
+    if network.model.manifest.kind != "embedding":
+        raise FlukeprintError("this model knows only its own whales; a catalogue needs another")
+    judge = Judge.of(network.model.manifest, top, new_share, miss_rate)
+    photos, names = catalogue.photos(), catalogue.individuals()
+    rows = gallery_rows(photos, names)
+    if not any(row.label != NEW_WHALE for row in rows):
+        raise FlukeprintError(f"{catalogue.path}: names no individual yet; import labelled photos")
+    kept = cache if cache is not None else Cache(None, network.model.id)
+    wanted = {row.sha256 for row in rows}
+    vectors, failures = known_vectors(catalogue, photos, wanted, network, kept, note, progress)
+    rows = [row for row in rows if row.sha256 in vectors]
+    if not rows:
+        raise FlukeprintError(
+            f"{catalogue.path}: not one of its photos is at hand; say with --root where they lie"
+        )
+    paths = [one.path for one in asked]
+    done = embed_photos(paths, network, kept, progress("photos", len(paths)))
+    gallery = CatalogueGallery(rows, vectors)
+    known = {photo.sha256: photo for photo in photos}
+    answers = _answered(asked, done, gallery, judge, known)
+    if note:
+        keep_seen(catalogue, done.embeddings, done.looks, known)
+    return _noted(catalogue, answers, done, known, names, network.model.id, note), failures
+
+
+def _answered(
+    asked: Sequence[Asked],
+    done: EmbeddedPhotos,
+    gallery: CatalogueGallery,
+    judge: Judge,
+    known: Mapping[str, PhotoNow],
+) -> list[Identification]:
+    """An answer for each photo asked about, encounters judged together."""
+    answers = [
+        Identification(str(one.path), failure=failure.reason)
+        if (failure := done.failures.get(place))
+        else Identification(str(one.path))
+        for place, one in enumerate(asked)
+    ]
+    rows = {int(place): row for row, place in enumerate(done.places)}
+    for place, row in rows.items():
+        answers[place] = replace(answers[place], look=done.looks[row])
+    groups: dict[str, list[int]] = defaultdict(list)
+    alone: dict[int, list[int]] = defaultdict(list)
+    indices: dict[int, GalleryIndex] = {}
+    for place, row in rows.items():
+        if not done.looks[row].fluke.seen:
+            continue
+        sha256 = done.embeddings.hashes[row]
+        if asked[place].encounter:
+            groups[asked[place].encounter].append(place)
+            continue
+        photo = known.get(sha256)
+        seen_with = photo.facts.get("encounter", "") if photo else ""
+        index = gallery.without({sha256}, seen_with)
+        indices[id(index)] = index
+        alone[id(index)].append(place)
+    for number, places in alone.items():
+        _judge(answers, places, rows, done, indices[number], judge, together=False)
+    for encounter, places in groups.items():
+        hashes = {done.embeddings.hashes[rows[place]] for place in places}
+        index = gallery.without(hashes, encounter)
+        _judge(answers, places, rows, done, index, judge, together=True)
+    return answers
+
+
+def _judge(
+    answers: list[Identification],
+    places: Sequence[int],
+    rows: Mapping[int, int],
+    done: EmbeddedPhotos,
+    index: GalleryIndex,
+    judge: Judge,
+    *,
+    together: bool,
+) -> None:
+    """Put the judged answers in their places."""
+    vectors = done.embeddings.vectors[[rows[place] for place in places]]
+    judged = judge.answer([answers[p] for p in places], vectors, index, together=together)
+    for place, answer in zip(places, judged, strict=True):
+        answers[place] = answer
+
+
+def _noted(
+    catalogue: Catalogue,
+    answers: Sequence[Identification],
+    done: EmbeddedPhotos,
+    known: Mapping[str, PhotoNow],
+    names: Mapping[int, str],
+    model_id: str,
+    note: bool,
+) -> list[Resighting]:
+    """The answers with their photos' numbers; rankings are kept in one go."""
+    hashes = dict(zip(done.places.tolist(), done.embeddings.hashes, strict=True))
+    numbers = {name: number for number, name in names.items()}
+    photos = [
+        photo.number if (photo := known.get(hashes.get(place, ""))) else None
+        for place in range(len(answers))
+    ]
+    shown = [
+        Shown(
+            number,
+            tuple((numbers[one.individual], one.probability) for one in answer.candidates),
+            answer.new,
+        )
+        for number, answer in zip(photos, answers, strict=True)
+        if number is not None and answer.new is not None
+    ]
+    rankings = iter(catalogue.keep_rankings(model_id, shown) if note else ())
+    return [
+        Resighting(
+            answer,
+            number,
+            next(rankings, None) if number is not None and answer.new is not None else None,
+        )
+        for number, answer in zip(photos, answers, strict=True)
+    ]

@@ -1,0 +1,255 @@
+"""The catalogue's commands as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flukeprint import cli
+from flukeprint.model import Model, save_model
+from tests.tiny import picture
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command about tmp_path/book in this process: exit code, stdout, stderr."""
+    monkeypatch.setenv("FLUKEPRINT_CATALOGUE", str(tmp_path / "book"))
+    monkeypatch.setenv("FLUKEPRINT_WHO", "Ann")
+    monkeypatch.setenv("FLUKEPRINT_CACHE", str(tmp_path / "cache"))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["flukeprint", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+            raise SystemExit(0)
+        code = stop.value.code
+        assert isinstance(code, int)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def book(run: Run, tmp_path: Path, kaggle: Path) -> Run:
+    """The small collection, imported; commands run on it."""
+    assert run("catalogue", "init", tmp_path / "book", "--root", kaggle)[0] == 0
+    code, out, err = run("catalogue", "import", kaggle)
+    assert (code, out) == (
+        0,
+        "new: 6 photos, 7 files, 0 photos found again elsewhere, 3 individuals; "
+        "0 files known already\n",
+    )
+    assert "backup: " in err
+    return run
+
+
+@pytest.fixture
+def model_path(tiny_model: Model, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.fluke"
+    save_model(tiny_model.manifest, tiny_model.embedder, tiny_model.localiser, path)
+    return path
+
+
+def told(run: Run, *arguments: object) -> Any:
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+def test_counts(book: Run, kaggle: Path) -> None:
+    assert told(book, "catalogue", "show") == {
+        "files": 7,
+        "photos": 6,
+        "individuals": 3,
+        "unidentified": 2,
+        "label_conflicts": 0,
+        "to_settle": 0,
+        "events": 1,
+        "root": str(kaggle),
+    }
+    assert "        6 photos (a file and its copies are one)\n" in book("catalogue", "show")[1]
+
+
+def test_import_again_says_that_all_is_known(book: Run, kaggle: Path) -> None:
+    again = told(book, "catalogue", "import", kaggle)
+    assert (again["events"], again["photos"], again["known"]) == ([], 0, 7)
+
+
+def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    code, out, err = book("catalogue", "add", bad)
+    assert code == 1
+    assert "new: 0 photos" in out
+    assert "1 photos skipped" in out
+    assert f"warning: {bad}: not a picture in a known format" in err
+
+
+def test_a_photo_from_arrival_to_recognition(
+    book: Run, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    photo = write_picture(tmp_path / "new" / "42.jpg", picture(42), quality=95)
+    code, out, _ = book(
+        "catalogue", "add", photo, "--date", "2019-05-12", "--place", "bay", "--encounter", "e1"
+    )
+    assert (code, out.startswith("new: 1 photos, 1 files")) == (0, True)
+    asked = ("identify", photo, "--catalogue", tmp_path / "book", "--model", model_path)
+    seen = json.loads(book(*asked, "--json")[1])
+    assert (seen["number"], seen["ranking"], seen["revision"]) == (7, 1, 2)
+    assert seen["new"] > 0.5
+    code, out, _ = book("catalogue", "decide", photo, "--new", "Zora", "--dry-run")
+    assert out.splitlines()[0] == "would be: new"
+    code, out, _ = book("catalogue", "decide", photo, "--new", "Zora", "--why", "a notch")
+    assert out.splitlines()[:2] == ["event 3: new", "  Zora (individual 4): comes into being"]
+    history = told(book, "catalogue", "history", "Zora")
+    assert history["now"]["photos"] == [7]
+    assert [(entry["event"], entry["why"]) for entry in history["history"]] == [(3, "a notch")]
+    again = write_picture(tmp_path / "new" / "again.jpg", picture(42), quality=90)
+    found = json.loads(book("identify", again, *asked[2:], "--json")[1])
+    assert found["candidates"][0]["individual"] == "Zora"
+    assert (found["number"], found["ranking"]) == (None, None)
+
+
+def test_without_photos_all_that_are_unidentified_are_asked_about(
+    book: Run, tmp_path: Path, model_path: Path
+) -> None:
+    code, out, _ = book(
+        "identify", "--catalogue", tmp_path / "book", "--model", model_path, "--json"
+    )
+    assert code == 0
+    assert [Path(json.loads(line)["photo"]).name for line in out.splitlines()] == [
+        "5.jpg",
+        "6.jpg",
+    ]
+
+
+def test_an_encounter_on_the_command_line(
+    book: Run, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    photos = [write_picture(tmp_path / "e" / f"{seed}.png", picture(seed)) for seed in (4, 7)]
+    more = ("--catalogue", tmp_path / "book", "--model", model_path, "--json")
+    code, out, err = book("identify", tmp_path / "e", "--encounter", "e1", *more)
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert (code, first["new"], first["encounter"]) == (0, second["new"], "e1")
+    assert "2 of 2 photos are not in the catalogue" in err
+    listing = tmp_path / "met.csv"
+    listing.write_text("path,encounter\n" + "".join(f"e/{p.name},e1\n" for p in photos))
+    assert (
+        json.loads(book("identify", "--encounters", listing, *more)[1].splitlines()[0])["new"]
+        == first["new"]
+    )
+
+
+def test_merge_split_rename_undo(book: Run, kaggle: Path) -> None:
+    assert book("catalogue", "merge", "w_a", "w_b")[1].splitlines() == [
+        "event 2: merge",
+        "  photo 3 (train/4.jpg): w_b (individual 2) -> w_a (individual 1)",
+        "  photo 3 (train/4.jpg): no longer noted: imported as w_b (individual 2)",
+        "  photo 3 (train/4.jpg): imported as w_a (individual 1)",
+        "  w_a (individual 1): also known as w_b",
+        "  w_b (individual 2): is no more",
+        "  w_b (individual 2): merged into w_a (individual 1)",
+    ]
+    assert told(book, "catalogue", "show")["individuals"] == 2
+    assert book("catalogue", "rename", "w_b", "Notch")[0] == 0  # an alias of w_a by now
+    assert book("catalogue", "split", "Notch", "Zora", "-p", kaggle / "train" / "4.jpg")[0] == 0
+    assert told(book, "catalogue", "history", "Zora")["now"]["photos"] == [3]
+    code, _, err = book("catalogue", "undo", 2)
+    assert (code, "later ones stand on it: event 4 (split, Ann" in err) == (2, True)
+    assert book("catalogue", "undo", 4)[0] == 0
+    assert book("catalogue", "undo", 2)[0] == 0  # the name given meanwhile stays
+    assert told(book, "catalogue", "history", "Notch")["now"]["photos"] == [1, 2]
+    assert told(book, "catalogue", "history", "w_b")["now"]["photos"] == [3]
+    assert book("catalogue", "undo", 99)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("decide", "3"), "say one thing about the photo"),
+        (("decide", "3", "--unsure", "--new", "Z"), "say one thing about the photo"),
+        (("decide", "99", "--unsure"), "no photo has the number 99"),
+        (("decide", "gone.jpg", "--unsure"), "gone.jpg: no such photo in"),
+        (("decide", "3", "--same", "w_d"), "no individual is named 'w_d'"),
+        (("decide", "3", "--same", "w_d"), "there is w_"),
+        (("decide", "3", "--box", "1,2"), "--box 1,2: write left,top,right,bottom"),
+        (("decide", "3", "--date", "May"), "'May' is not a date"),
+        (("rename", "w_a", "w_b"), "names are given once"),
+        (("import", "."), "no labelled photos here"),
+        (("init", "."), "is there already"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    book: Run,
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "nothing").mkdir()
+    monkeypatch.chdir(tmp_path / "nothing")
+    before = (tmp_path / "book").read_bytes()
+    code, out, err = book("catalogue", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert (tmp_path / "book").read_bytes() == before
+
+
+def test_a_stale_decision_is_refused(book: Run) -> None:
+    seen = told(book, "catalogue", "show")["events"]
+    assert book("catalogue", "decide", "4", "--same", "w_a", "--seen", seen)[0] == 0
+    code, _, err = book("catalogue", "decide", "4", "--different", "w_a", "--seen", seen)
+    assert code == 2
+    assert "changed since you looked, by event 2 (same, Ann" in err
+
+
+def test_check_backup_and_rescue(book: Run, tmp_path: Path) -> None:
+    assert book("catalogue", "check")[0] == 0
+    assert told(book, "catalogue", "rebuild") == {"differed": []}
+    assert book("catalogue", "backup", tmp_path / "copy")[1] == f"{tmp_path / 'copy'}: whole\n"
+    file = tmp_path / "book"
+    data = bytearray(file.read_bytes())
+    place = data.index(b"Ann")
+    data[place : place + 3] = b"Bob"
+    file.write_bytes(data)
+    code, out, _ = book("catalogue", "check", "--rescue", tmp_path / "saved")
+    assert code == 2
+    assert "event 1 is not as it was written" in out
+    assert file.read_bytes() == data
+    assert book("catalogue", "check", "--catalogue", tmp_path / "saved")[0] == 0
+
+
+def test_a_read_only_catalogue_is_read(
+    book: Run, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flukeprint.cli_decisions.writable", lambda file: False)
+    before = (tmp_path / "book").read_bytes()
+    code, out, err = book(
+        "identify", "--catalogue", tmp_path / "book", "--model", model_path, "--json"
+    )
+    assert (code, json.loads(out.splitlines()[0])["ranking"]) == (0, None)
+    assert "read-only; what is shown is not noted there" in err
+    assert book("catalogue", "show")[0] == 0
+    assert (tmp_path / "book").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("identify", "a.jpg"),
+        ("identify", "a.jpg", "--gallery", "x", "--catalogue", "y"),
+        ("identify", "--gallery", "x"),
+        ("identify", "a.jpg", "--gallery", "x", "--encounter", "e"),
+    ],
+)
+def test_options_that_do_not_go_together(run: Run, arguments: tuple[str, ...]) -> None:
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert "Usage: " in err
