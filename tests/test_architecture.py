@@ -19,7 +19,7 @@ MODULES = {
 }
 CATALOGUE_USERS = {
     *("catalogued", "resight", "exports"),
-    *("cli_catalogue", "cli_decisions", "cli_identify"),
+    *("cli_catalogue", "cli_decisions", "cli_export", "cli_identify"),
 }
 HEAVY = ("numpy", "PIL", "onnxruntime", "torch", "rich", "matplotlib", "jinja2")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flukeprint import cli
+from flukeprint import cli, cli_export, exports
 from flukeprint.model import Model, save_model
 from tests.tiny import picture
 
@@ -238,6 +238,38 @@ def test_a_read_only_catalogue_is_read(
     assert "read-only; what is shown is not noted there" in err
     assert book("catalogue", "show")[0] == 0
     assert (tmp_path / "book").read_bytes() == before
+
+
+def test_everything_goes_out_and_comes_back(book: Run, tmp_path: Path) -> None:
+    lines, again = tmp_path / "all.jsonl", tmp_path / "again"
+    assert book("catalogue", "export", "lines", lines)[0] == 0
+    assert book("catalogue", "import", lines, "--catalogue", again)[0] == 0
+    shown = [told(book, "catalogue", "show", "--catalogue", f) for f in (tmp_path / "book", again)]
+    assert shown[0] == shown[1]
+    assert book("catalogue", "check", "--catalogue", again)[0] == 0
+    empty = tmp_path / "empty"
+    assert book("catalogue", "init", empty)[0] == 0
+    assert book("catalogue", "import", lines, "--catalogue", empty)[0] == 0
+    assert told(book, "catalogue", "show", "--catalogue", empty) == shown[0]
+    code, _, err = book("catalogue", "import", lines)
+    assert (code, "holds decisions already" in err) == (2, True)
+
+
+def test_exports_go_out_and_tell_what_they_left_out(book: Run, tmp_path: Path) -> None:
+    out = tmp_path / "photos.csv"
+    code, said, err = book("catalogue", "export", "photos", out)
+    assert (code, said) == (0, f"6 photos, 2 of them unknown: {out}\n")
+    assert out.read_text().splitlines()[1] == '1,"train/1.jpg","w_a",""'
+    code, _, err = book("catalogue", "export", "capture-history", tmp_path / "met.csv")
+    assert (code, "left out 6 photos, such as train/1.jpg: no date" in err) == (0, True)
+    before = (tmp_path / "book").read_bytes()
+    code, _, err = book("catalogue", "export", "photos", tmp_path / "book")
+    assert (code, "this file is read, not written" in err) == (2, True)
+    assert (tmp_path / "book").read_bytes() == before
+
+
+def test_formats_are_those_that_there_are() -> None:
+    assert (*exports.FORMATS, "lines") == cli_export.FORMATS
 
 
 @pytest.mark.parametrize(

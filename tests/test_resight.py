@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flukeprint.catalogue import (
     Catalogue,
+    CorrectBox,
     Different,
     New,
     Same,
@@ -22,7 +24,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.identify import identify
 from flukeprint.model import Model
 from flukeprint.network import Network
-from flukeprint.records import NEW_WHALE
+from flukeprint.records import NEW_WHALE, Box
 from flukeprint.resight import Asked, read_encounters, resight, unidentified
 from flukeprint.tables import read_table
 from tests.tiny import picture
@@ -227,3 +229,25 @@ def test_encounters_from_a_sheet(tmp_path: Path, shoot: Shoot) -> None:
     listing.write_text("path,encounter\nnowhere.jpg,e1\n")
     with pytest.raises(FlukeprintError, match=r"met\.csv, line 2: no photo at"):
         read_encounters(listing)
+
+
+def test_a_corrected_box_counts_more_than_the_models_look(
+    book: Catalogue, network: Network, tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    """The photo shows the whale of photo 6 in its left half; the tiny model takes all of it."""
+    both = np.concatenate([picture(7), picture(4)], axis=1)
+    photo = write_picture(tmp_path / "queries" / "both.png", both)
+    (number,) = bring(book, photo)
+    (before,), _ = resight(book, [Asked(photo)], network)
+    book.decide(CorrectBox(number, Box(0.0, 0.0, 0.5, 1.0)), who="Ann")
+    (after,), _ = resight(book, [Asked(photo)], network)
+    assert before.answer.candidates[0].probability < 0.5
+    assert after.answer.candidates[0].individual == "w_c"
+    assert after.answer.candidates[0].probability > 0.5
+    assert after.answer.look is not None
+    assert after.answer.look.fluke.box == Box(0.0, 0.0, 0.5, 1.0)
+    book.decide(Same(number, book.find("w_b")), who="Ann")  # wrong, and now in the gallery
+    again = write_picture(tmp_path / "queries" / "7.png", picture(7))
+    (fooled,), _ = resight(book, [Asked(again)], network)
+    top = {one.individual: one.probability for one in fooled.answer.candidates}
+    assert top["w_b"] > 0.2

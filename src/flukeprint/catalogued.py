@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flukeprint.cache import Cache
 from flukeprint.catalogue import Catalogue, PhotoNow
-from flukeprint.embed import embed_photos
+from flukeprint.embed import EmbeddedPhotos, embed_photos
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import GalleryIndex, index_gallery
@@ -105,6 +105,7 @@ def known_vectors(
     vectors.update(zip(done.embeddings.hashes, kept_as, strict=True))
     if note:
         keep_seen(catalogue, done.embeddings, done.looks, {photo.sha256: photo for photo in there})
+    vectors.update(_corrected(catalogue.root, photos, wanted, network))
     unread = {there[place].sha256: failure.reason for place, failure in done.failures.items()}
     failures = tuple(
         Failure(places[sha256], unread.get(sha256) or _why_missing(places[sha256]))
@@ -112,6 +113,32 @@ def known_vectors(
         if sha256 not in vectors
     )
     return vectors, failures
+
+
+def _corrected(
+    root: Path, photos: Sequence[PhotoNow], wanted: set[str], network: Network
+) -> dict[str, NDArray[np.float32]]:
+    """Embeddings of photos whose box a person corrected; one that is not at hand keeps its old."""
+    boxes = {photo.sha256: photo.box for photo in photos if photo.box and photo.sha256 in wanted}
+    places = [place_of(root, photo) for photo in photos if photo.sha256 in boxes]
+    done = embed_photos([p for p in places if p.is_file()], network, boxes=boxes)
+    return dict(zip(done.embeddings.hashes, done.embeddings.vectors, strict=True))
+
+
+def look_again(
+    done: EmbeddedPhotos, paths: Sequence[Path], photos: Sequence[PhotoNow], network: Network
+) -> EmbeddedPhotos:
+    """What was embedded, but with the boxes that people corrected."""
+    boxes = {photo.sha256: photo.box for photo in photos if photo.box}
+    rows = [row for row, sha256 in enumerate(done.embeddings.hashes) if sha256 in boxes]
+    if not rows:
+        return done
+    again = embed_photos([paths[done.places[row]] for row in rows], network, boxes=boxes)
+    vectors, looks = done.embeddings.vectors.copy(), list(done.looks)
+    for place, row in zip(again.places, range(len(again.places)), strict=True):
+        vectors[rows[place]] = again.embeddings.vectors[row]
+        looks[rows[place]] = again.looks[row]
+    return replace(done, embeddings=replace(done.embeddings, vectors=vectors), looks=tuple(looks))
 
 
 def keep_seen(

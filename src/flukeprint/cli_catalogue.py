@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flukeprint import cli_decisions
+from flukeprint import cli_decisions, cli_export
 from flukeprint.cli_options import CATALOGUE, DATA, JSON, PATH, ROOT, WHO, WHY, json_text
 from flukeprint.errors import FlukeprintError
 
@@ -30,7 +30,7 @@ def catalogue() -> None:
     """
 
 
-for command in cli_decisions.COMMANDS:
+for command in (*cli_decisions.COMMANDS, cli_export.export):
     catalogue.add_command(command)
 
 
@@ -66,17 +66,24 @@ def import_(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Bring in labelled photos: a Kaggle folder, a folder with one subfolder per whale, or a CSV.
+    """Bring in labelled photos: a folder or a CSV.
 
-    A CSV's columns are known by their usual names, or named by --columns: path, identity, date,
-    place, latitude, longitude, photographer, encounter. Photos are known by their content: bringing
-    them in again changes nothing, and an import that was cut off goes on. Labels that disagree are
-    kept as conflicts for a person to settle. Exit code 1: some photos were skipped.
+    DATA is a Kaggle folder, a folder with one subfolder per whale, a CSV, or the .jsonl of export
+    lines, which becomes a catalogue equal to the one it came from. A CSV's columns are known by
+    their usual names, or named by --columns: path, identity, date, place, latitude, longitude,
+    photographer, encounter. Photos are known by their content: bringing them in again changes
+    nothing, and an import that was cut off goes on. Labels that disagree are kept as conflicts for
+    a person to settle. Exit code 1: some photos were skipped.
     """
     from flukeprint.catalogue import from_table, read_sheet
     from flukeprint.tables import read_table
 
     skipped: list[Any] = []
+    if data.suffix.lower() == ".jsonl":
+        if columns or root or dry_run:
+            raise FlukeprintError(f"{data}: lines of a whole catalogue; they take no options")
+        _from_lines(data, file)
+        return
     if data.suffix.lower() == ".csv":
         listed, skipped = read_sheet(data, _pairs(columns))
     elif columns:
@@ -113,10 +120,10 @@ def add(
     as_json: bool,
     **facts: str,
 ) -> None:
-    """Bring in PHOTOS (files and folders) of whales that are not identified yet.
+    """Bring in PHOTOS of whales not identified yet.
 
-    Date and place are read from the photos themselves where nothing is said. Exit code 1: some
-    photos were skipped.
+    PHOTOS are files and folders. Date and place are read from the photos themselves where nothing
+    is said. Exit code 1: some photos were skipped.
     """
     from flukeprint.catalogue import from_files
     from flukeprint.photos import find_photos, left_out
@@ -157,7 +164,10 @@ def show(file: Path, as_json: bool) -> None:
 @CATALOGUE
 @JSON
 def history(whale: str, file: Path, as_json: bool) -> None:
-    """Everything that was decided about WHALE: an individual's name, a photo's path or number."""
+    """What was decided about WHALE, oldest first.
+
+    WHALE is the name of an individual, or the path or number of a photo.
+    """
     from dataclasses import asdict
 
     with _open(file) as book:
@@ -189,9 +199,9 @@ def history(whale: str, file: Path, as_json: bool) -> None:
 @WHO
 @JSON
 def check(file: Path, new: Path | None, who: str, as_json: bool) -> None:
-    """Read everything in a catalogue and say whether it is whole. Exit code 2: it is not.
+    """Read everything and say whether the catalogue is whole.
 
-    Nothing is written but the new file of --rescue.
+    Exit code 2: it is not. Nothing is written but the new file of --rescue.
     """
     from flukeprint.catalogue import check as library
     from flukeprint.catalogue import rescue
@@ -218,7 +228,7 @@ def check(file: Path, new: Path | None, who: str, as_json: bool) -> None:
 @CATALOGUE
 @JSON
 def rebuild(file: Path, as_json: bool) -> None:
-    """Derive the present state from the log again; it must be the same."""
+    """Derive the present state from the log again."""
     with _open(file) as book:
         lines = book.rebuild()
     if as_json:
@@ -234,7 +244,7 @@ def rebuild(file: Path, as_json: bool) -> None:
 @CATALOGUE
 @JSON
 def backup(to: Path | None, file: Path, as_json: bool) -> None:
-    """Copy a catalogue, whole and checked, also while others use it.
+    """Make a whole, checked copy, also while others decide.
 
     Without TO the copy goes to FILE.backups, where the last ten stay.
     """
@@ -293,6 +303,30 @@ def _tell_import(done: Imported, skipped: int, dry_run: bool, as_json: bool) -> 
         click.echo(f"and {more:,} more conflicts (--json names them all)")
     if skipped:
         click.echo(f"{skipped:,} photos skipped")
+
+
+def _from_lines(lines: Path, file: Path) -> None:
+    """Make a catalogue of another's lines; one that is there has to be empty."""
+    import os
+
+    from flukeprint.catalogue import Catalogue
+    from flukeprint.catalogue.lines import read_lines
+
+    if not file.exists():
+        rows = read_lines(lines, file)
+    else:
+        with Catalogue.open(file) as book:
+            if book.revision:
+                raise FlukeprintError(
+                    f"{file}: holds decisions already; lines make a catalogue of their own, "
+                    "name a new file with --catalogue"
+                )
+        fresh = file.with_name(f".{file.name}.lines")
+        fresh.unlink(missing_ok=True)
+        rows = read_lines(lines, fresh)
+        os.replace(fresh, file)
+    told = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
+    click.echo(f"{file}: {told}")
 
 
 def _pairs(columns: tuple[str, ...]) -> dict[str, str]:

@@ -57,9 +57,10 @@ def decide(
     as_json: bool,
     **said: Any,
 ) -> None:
-    """Note a decision about PHOTO, a path or a number: one of --same, --new, --different, ...
+    """Note what PHOTO shows: --same, --new, ...
 
-    It says exactly what it changes. Nothing is overwritten: undo takes any event back.
+    PHOTO is a path or a number. Say one thing at a time; facts may come together. It says exactly
+    what it changes. Nothing is overwritten: undo takes any event back.
     """
     with _opened(file) as book:
         number = photo_number(book, photo)
@@ -81,7 +82,10 @@ def merge(
     kept: str, gone: str, file: Path, who: str, why: str, seen: int | None, dry_run: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Say that GONE is the same whale as KEPT: its photos go there, its names become aliases."""
+    """Say that GONE is the same whale as KEPT.
+
+    Its photos go there, its names become aliases there.
+    """
     from flukeprint.catalogue import Merge
 
     with _opened(file) as book:
@@ -103,7 +107,7 @@ def split(
     whale: str, name: str, file: Path, photos: tuple[str, ...], who: str, why: str,
     seen: int | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Say that some photos of WHALE show another one, which is called NAME from now on."""
+    """Say that some photos of WHALE show another, NAME."""
     from flukeprint.catalogue import Split
 
     with _opened(file) as book:
@@ -125,7 +129,7 @@ def rename(
     whale: str, name: str, file: Path, who: str, why: str, seen: int | None, dry_run: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Give WHALE another NAME; the old one stays as an alias."""
+    """Give WHALE another NAME; the old one stays an alias."""
     from flukeprint.catalogue import Rename
 
     with _opened(file) as book:
@@ -141,7 +145,10 @@ def rename(
 @DRY_RUN
 @JSON
 def undo(event: int, file: Path, who: str, why: str, dry_run: bool, as_json: bool) -> None:
-    """Take back EVENT, by its number, in any order; or say which later ones stand on it."""
+    """Take back EVENT, by its number, in any order.
+
+    It restores exactly what the event changed, or says which later ones stand on it.
+    """
     from flukeprint.catalogue import Undo
 
     with _opened(file) as book:

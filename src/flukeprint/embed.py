@@ -6,7 +6,7 @@ model's id, so a second run only does what is new and another model's embeddings
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flukeprint.cache import Cache, stamp_of
-from flukeprint.look import Shrunk, in_turn, is_enough, look, shrink
+from flukeprint.look import NO_BOXES, Shrunk, in_turn, is_enough, look, shrink
 from flukeprint.network import Network
 from flukeprint.photos import read_photo
-from flukeprint.records import Embeddings, Failure, Look
+from flukeprint.records import Box, Embeddings, Failure, Look
 
 SAVE_EVERY = 2_048
 
@@ -42,8 +42,12 @@ def embed_photos(
     network: Network,
     cache: Cache | None = None,
     progress: Callable[[int], object] | None = None,
+    boxes: Mapping[str, Box] = NO_BOXES,
 ) -> EmbeddedPhotos:
     """Embed photos in order; a bad photo is a failure on that photo.
+
+    ``boxes``, by SHA-256, are where a person says that the fluke is; photos with one want a cache
+    of their own, as the embedding is not what the model makes of the photo by itself.
 
     ``progress`` is told how many photos were just finished. An interrupted run has saved all but
     its last few batches in the cache.
@@ -67,14 +71,14 @@ def embed_photos(
                     hashes[place] = one.sha256
                     waiting.append(one)
                 if is_enough(waiting):
-                    _embed_batch(waiting, network, kept)
+                    _embed_batch(waiting, network, kept, boxes)
                     waiting = []
                     if kept.unsaved >= SAVE_EVERY:
                         kept.save()
                 if progress:
                     progress(1)
         if waiting:
-            _embed_batch(waiting, network, kept)
+            _embed_batch(waiting, network, kept, boxes)
     finally:
         kept.save()
     for place in [place for place, sha in hashes.items() if not np.isfinite(kept[sha][0]).all()]:
@@ -115,10 +119,12 @@ def _read(path: Path, network: Network, kept: Cache) -> Shrunk | Failure | str:
     return one
 
 
-def _embed_batch(batch: list[Shrunk], network: Network, kept: Cache) -> None:
+def _embed_batch(
+    batch: list[Shrunk], network: Network, kept: Cache, boxes: Mapping[str, Box]
+) -> None:
     fresh = list({photo.sha256: photo for photo in batch if photo.sha256 not in kept}.values())
     if not fresh:
         return
-    looks, cuts = look(fresh, network)
+    looks, cuts = look(fresh, network, boxes)
     for photo, seen, vector in zip(fresh, looks, network.embed(cuts), strict=True):
         kept.add(photo.sha256, vector, seen)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from flukeprint.files import make_folder, write_bytes
 from flukeprint.network import Network, available_cores
 from flukeprint.photos import PhotoFile, decode, read_photo, upright_size
 from flukeprint.quality import quality_of
-from flukeprint.records import Failure, Look
+from flukeprint.records import Box, Failure, Fluke, Look
 
 BATCH = 64
 DETAIL = 4  # a photo is kept this many times larger than the crop: a fluke may fill a quarter of it
@@ -29,6 +30,7 @@ WAITING_BYTES = 128 * 1024 * 1024  # of photos read and not yet looked at
 GIANT_BYTES = 16 * 1024 * 1024  # files above are read one at a time, so that memory stays bounded
 _GIANT = threading.Lock()
 
+NO_BOXES: Mapping[str, Box] = MappingProxyType({})
 Result = TypeVar("Result")
 
 
@@ -66,14 +68,30 @@ def shrink(photo: PhotoFile, network: Network) -> Shrunk | Failure:
     return Shrunk(photo.sha256, pixels, network.squash(pixels), size_px)
 
 
-def look(photos: Sequence[Shrunk], network: Network) -> tuple[list[Look], list[NDArray[np.uint8]]]:
-    """Find the fluke in each photo: what there is to see, and the crops for the embedder."""
+def look(
+    photos: Sequence[Shrunk], network: Network, boxes: Mapping[str, Box] = NO_BOXES
+) -> tuple[list[Look], list[NDArray[np.uint8]]]:
+    """Find the fluke in each photo: what there is to see, and the crops for the embedder.
+
+    ``boxes``, by SHA-256, are where a person says that the fluke is.
+    """
     looks, cuts = [], []
     found = network.locate([photo.squashed for photo in photos])
     for photo, fluke in zip(photos, found, strict=True):
+        if photo.sha256 in boxes:
+            fluke = _corrected(fluke, boxes[photo.sha256])
         cuts.append(network.cut(photo.pixels, fluke))
         looks.append(Look(fluke, quality_of(photo.pixels, fluke, photo.size_px)))
     return looks, cuts
+
+
+def _corrected(fluke: Fluke, box: Box) -> Fluke:
+    """The fluke where a person says it is; how it lies is known only if that was the same one."""
+    (x0, y0, x1, y1), (a0, b0, a1, b1) = fluke.box.corners, box.corners
+    same = max(x0, a0) <= min(x1, a1) and max(y0, b0) <= min(y1, b1)
+    if same:
+        return replace(fluke, box=box, probability=1.0)
+    return Fluke(box, others=fluke.others + int(fluke.seen))
 
 
 def look_at(

@@ -18,6 +18,7 @@ from flukeprint.catalogued import (
     gallery_rows,
     keep_seen,
     known_vectors,
+    look_again,
     place_of,
 )
 from flukeprint.embed import EmbeddedPhotos, embed_photos
@@ -116,9 +117,10 @@ def resight(
     done = embed_photos(paths, network, kept, progress("photos", len(paths)))
     gallery = CatalogueGallery(rows, vectors)
     known = {photo.sha256: photo for photo in photos}
-    answers = _answered(asked, done, gallery, judge, known)
     if note:
         keep_seen(catalogue, done.embeddings, done.looks, known)
+    done = look_again(done, paths, photos, network)
+    answers = _answered(asked, done, gallery, judge, known)
     return _noted(catalogue, answers, done, known, names, network.model.id, note), failures
 
 

@@ -14,6 +14,7 @@ from flukeprint.catalogue import (
     New,
     Rename,
     Same,
+    Shown,
     Split,
     Unsure,
 )

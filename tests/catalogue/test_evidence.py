@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flukeprint.catalogue import Catalogue
+from flukeprint.catalogue import Catalogue, Shown
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import Embeddings
 from tests.catalogue.small import content

@@ -210,6 +210,8 @@ def test_a_file_that_is_there_stays(full: Path, written: bytes, tmp_path: Path) 
     assert (tmp_path / "a.fpc").read_text() == "mine"
     with pytest.raises(FlukeprintError, match="none.jsonl: cannot be read"):
         read_lines(tmp_path / "none.jsonl", tmp_path / "b.fpc")
+    with pytest.raises(FlukeprintError, match="is the catalogue itself"):
+        write_lines(full, full)
     with pytest.raises(FlukeprintError, match="no such catalogue"):
         write_lines(tmp_path / "none.fpc", tmp_path / "b.jsonl")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from flukeprint.catalogue import Catalogue, Merge, New, Same, Undo, check
+from flukeprint.catalogue import Catalogue, Merge, New, Same, Shown, Undo, check
 from flukeprint.catalogue.schema import LOGGED
 from flukeprint.records import Embeddings
 from tests.catalogue.small import cells, content, photo, query

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flukeprint.catalogue import Catalogue, New, Same, Undo, check, rescue
+from flukeprint.catalogue import Catalogue, New, Same, Shown, Undo, check, rescue
 from flukeprint.errors import FlukeprintError
 from tests.catalogue.small import cells, photo, placed, query, small
 

@@ -14,7 +14,8 @@ import pytest
 from flukeprint.catalogue import Catalogue, Same, check
 from tests.catalogue.small import content, photo, placed, query
 
-EACH = 1_000 if "FLUKEPRINT_SLOW" in os.environ else 60
+EACH = 1_000 if "FLUKEPRINT_SLOW" in os.environ else 200
+BACKUPS = 50 if "FLUKEPRINT_SLOW" in os.environ else 10
 KILLS = 40 if "FLUKEPRINT_SLOW" in os.environ else 6
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
@@ -104,14 +105,16 @@ def test_on_one_photo_exactly_one_wins(many: Path) -> None:
 
 def test_a_backup_under_load_is_whole(many: Path, tmp_path: Path) -> None:
     child = deciding(many, "Bo", 1, 1, EACH)
-    assert child.stdin
+    assert child.stdin and child.stdout
     child.stdin.write("\n")
     child.stdin.flush()
     revisions: list[int] = []
     with Catalogue.open(many) as book:
-        while child.poll() is None:
-            revisions.append(book.backup(tmp_path / f"backup{len(revisions)}"))
-    child.communicate()
+        for number in range(BACKUPS):
+            acknowledged = int(child.stdout.readline().split()[1])
+            revisions.append(book.backup(tmp_path / f"backup{number}"))
+            assert revisions[-1] >= acknowledged
+    assert child.communicate() and child.returncode == 0
     for number, revision in enumerate(revisions):
         copy = tmp_path / f"backup{number}"
         assert check(copy).whole

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ def write_lines(catalogue: Path, out: Path, *, embeddings: bool = True) -> dict[
         FlukeprintError: the catalogue cannot be read, or the file cannot be written.
     """
     version = read_header(catalogue, len(MIGRATIONS))
+    if os.path.realpath(out) == os.path.realpath(catalogue):
+        raise FlukeprintError(f"{out}: is the catalogue itself; name another")
     tables = [table for table in ORDER if embeddings or table != "embedding"]
     rows = dict.fromkeys(tables, 0)
     before = FIRST_SUM

@@ -1,0 +1,75 @@
+"""A catalogue for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flukeprint.cli_options import CATALOGUE, PATH, ROOT
+
+FORMATS = (
+    *("capture-history", "photos", "darwin-core", "xmp", "wildbook", "competition"),
+    "lines",
+)
+"""As ``flukeprint.exports`` has them, which --help must not wait for, and everything as lines."""
+
+
+@click.command()
+@click.argument("form", metavar="FORMAT", type=click.Choice(FORMATS))
+@click.argument("out", type=PATH)
+@CATALOGUE
+@ROOT
+@click.option(
+    "--by",
+    type=click.Choice(("year", "month", "day", "encounter")),
+    default="year",
+    show_default=True,
+    help="capture-history: what an occasion is.",
+)
+@click.option(
+    "--sidecars",
+    type=click.Choice(("full", "bare")),
+    default="full",
+    show_default=True,
+    help="xmp: IMG.JPG.xmp or IMG.xmp.",
+)
+@click.option("--in-place", is_flag=True, help="xmp: write beside the photos.")
+@click.option("--title", help="darwin-core: the data set's title.")
+@click.option("--publisher", default="", help="darwin-core: who publishes it.")
+@click.option(
+    "--licence",
+    type=click.Choice(("cc0", "cc-by", "cc-by-nc")),
+    help="darwin-core: the licence.",
+)
+@click.option("--media-url", default="", help="darwin-core: where the photos can be had.")
+@click.option("--no-embeddings", is_flag=True, help="lines: leave embeddings out.")
+def export(
+    form: str, out: Path, file: Path, root: Path | None, no_embeddings: bool, **chosen: Any
+) -> None:
+    """Write OUT in a FORMAT that other programs read.
+
+    capture-history, photos, competition: a CSV; darwin-core: a .zip; xmp, wildbook: a folder;
+    lines: everything as JSON Lines, which import reads back. What is left out is told.
+    """
+    from flukeprint.catalogue import Catalogue
+    from flukeprint.catalogue.lines import write_lines
+    from flukeprint.exports import FORMATS as WRITERS
+    from flukeprint.exports import Exporting
+    from flukeprint.files import check_outputs
+
+    if form == "lines":
+        rows = write_lines(file, out, embeddings=not no_embeddings)
+        told = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
+        click.echo(f"{out}: {told}")
+        return
+    with Catalogue.open(file, root=root, read_only=True) as book:
+        photos, names, shares = book.moment()
+        check_outputs({"OUT": out}, [file, *(book.root / p for one in photos for p in one.paths)])
+        options = {name: value for name, value in chosen.items() if value}
+        exporting = Exporting(photos, names, book.root, shares, **options)
+        told_lines = WRITERS[form](exporting, out)
+    click.echo(told_lines[0])
+    for line in told_lines[1:]:
+        click.echo(f"note: {line}", err=True)

@@ -1,0 +1,46 @@
+"""Labelled photos as the competition's ``train.csv`` lists them: ``Image,Id``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flukeprint.catalogue.history import PhotoNow
+from flukeprint.exports.cells import write_csv
+from flukeprint.exports.exporting import Exporting, counted, file_name, left_out, shared_names
+from flukeprint.records import NEW_WHALE
+
+
+def write_competition(exporting: Exporting, out: Path) -> tuple[str, ...]:
+    """Write one row a labelled photo: its file's name and its individual.
+
+    A photo imported as ``new_whale`` that nobody named since keeps that label. All photos of the
+    competition lie in one folder, so photos that share a file's name are left out.
+
+    Raises:
+        FlukeprintError: the file cannot be written.
+    """
+    labelled: list[PhotoNow] = []
+    others: list[PhotoNow] = []
+    for photo in exporting.photos:
+        known = photo.individual is not None or photo.unnamed
+        (labelled if known else others).append(photo)
+    here = [photo for photo in labelled if photo.paths]
+    shared = shared_names(here)
+    rows = [
+        (file_name(photo), exporting.name(photo) or NEW_WHALE)
+        for photo in here
+        if file_name(photo).casefold() not in shared
+    ]
+    told = write_csv(out, ("Image", "Id"), rows)
+    return (
+        f"{counted(len(rows), 'photo')}: {out}",
+        *told,
+        *left_out(others, "unidentified"),
+        *left_out(
+            [photo for photo in labelled if not photo.paths], "no file of it is known any more"
+        ),
+        *left_out(
+            [photo for photo in here if file_name(photo).casefold() in shared],
+            "another photo's file has the same name, and in one folder they cannot be told apart",
+        ),
+    )

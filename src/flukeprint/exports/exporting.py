@@ -1,0 +1,81 @@
+"""What every export is given, and how it tells what it left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from flukeprint.catalogue.history import PhotoNow
+from flukeprint.catalogue.state import plain
+
+CONFIRMED_FIRST = ("confirmed", "imported", "unsure", "conflict")
+"""States of a photo that is put with an individual, the surest first."""
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class Exporting:
+    """A catalogue as it is now, and what the user chose.
+
+    ``photos`` in number order, ``names`` of the individuals there are, ``root`` the folder that
+    photos' paths start from; ``probabilities`` are those that decisions rested on, by photo number
+    (``Catalogue.match_probabilities``).
+
+    ``by`` says what an occasion of a capture history is (``capture_history.BY``). ``sidecars``
+    names XMP files ``full`` (IMG.JPG.xmp) or ``bare`` (IMG.xmp); ``in_place`` writes them beside
+    the photos. ``title``, ``publisher``, ``licence`` (``archive_xml.LICENCES``) and ``media_url``,
+    the address under which the photos can be had by their paths, go into a Darwin Core archive;
+    so does ``published``, YYYY-MM-DD.
+    """
+
+    photos: Sequence[PhotoNow]
+    names: Mapping[int, str]
+    root: Path
+    probabilities: Mapping[int, float] = field(default_factory=dict)
+    by: str = "year"
+    sidecars: str = "full"
+    in_place: bool = False
+    title: str = "Humpback whales known by their flukes"
+    publisher: str = ""
+    licence: str = ""
+    media_url: str = ""
+    published: str = field(default_factory=_today)
+
+    def name(self, photo: PhotoNow) -> str | None:
+        """The individual's name, None while a photo is unidentified."""
+        return None if photo.individual is None else self.names[photo.individual]
+
+
+def counted(count: int, what: str) -> str:
+    """Such as "1 photo" and "2,000 photos"."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def left_out(photos: Sequence[PhotoNow], why: str) -> list[str]:
+    """A line on photos that an export has no place for; none if there are none."""
+    if not photos:
+        return []
+    return [f"left out {counted(len(photos), 'photo')}, {example(photos)}: {why}"]
+
+
+def example(photos: Sequence[PhotoNow]) -> str:
+    """The first of some photos, as people are told of it."""
+    first = plain(photos[0].paths[0]) if photos[0].paths else f"photo {photos[0].number}"
+    return first if len(photos) == 1 else f"such as {first}"
+
+
+def shared_names(photos: Iterable[PhotoNow]) -> set[str]:
+    """File names, folders left aside, that several photos go by; case does not tell them apart."""
+    counts = Counter(file_name(photo).casefold() for photo in photos)
+    return {name for name, count in counts.items() if count > 1}
+
+
+def file_name(photo: PhotoNow) -> str:
+    """The name of a photo's first file, its folders left aside."""
+    return PurePosixPath(photo.paths[0]).name

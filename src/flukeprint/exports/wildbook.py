@@ -1,0 +1,164 @@
+"""Sheets for the bulk import of a Wildbook: one row an encounter, 200 rows a sheet.
+
+Source: Wildbook documentation, "Bulk Import" (docs.wildme.org, 2025). There an encounter is one
+individual met once, and what an owner calls an encounter is a sighting; hence photos of one
+encounter and individual are the media assets of one row, and the row names its sighting. Of
+columns that mean the same, Wildbook takes one only: ``MarkedIndividual.individualID``, which its
+documentation prefers. Columns without anything in them have to be left away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from flukeprint.catalogue.history import PhotoNow
+from flukeprint.errors import FlukeprintError
+from flukeprint.exports.cells import Cell, apostrophes, csv_text
+from flukeprint.exports.exporting import (
+    Exporting,
+    counted,
+    example,
+    file_name,
+    left_out,
+    shared_names,
+)
+from flukeprint.files import make_folder, write_text
+
+MOST_ROWS = 200
+GENUS, EPITHET = "Megaptera", "novaeangliae"
+DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d))?)?)?")
+DATE_COLUMNS = tuple(f"Encounter.{part}" for part in ("year", "month", "day", "hour", "minutes"))
+PLAIN_NAME = re.compile(r"[A-Za-z0-9. ]+")
+"""What Wildbook keeps of a file's name."""
+NOT_IN_ID = re.compile(r"[^A-Za-z0-9_-]+")
+SIGHTING = "Encounter.sightingID"
+PHOTOGRAPHER = "Encounter.photographer0.fullName"
+
+Row = dict[str, Cell]
+
+
+def write_wildbook(exporting: Exporting, out: Path) -> tuple[str, ...]:
+    """Write ``wildbook-1.csv`` and so on into the folder ``out``.
+
+    Raises:
+        FlukeprintError: sheets lie there already, or cannot be written.
+    """
+    if any(out.glob("wildbook-*.csv")):
+        raise FlukeprintError(f"{out}: holds sheets already, which may be of more; name another")
+    photos, told = _fit(exporting.photos)
+    rows = [_row(group, exporting) for group in _encounters(photos)]
+    make_folder(out)
+    sheets = [rows[first : first + MOST_ROWS] for first in range(0, len(rows), MOST_ROWS)]
+    for number, sheet in enumerate(sheets, 1):
+        header = _header(sheet)
+        name = f"wildbook-{number}.csv"
+        text, changed = csv_text(header, [[row.get(key, "") for key in header] for row in sheet])
+        write_text(out / name, text)
+        told += apostrophes(changed, name)
+    done = f"{counted(len(photos), 'photo')} in {counted(len(rows), 'encounter')}"
+    return (f"{done}, {counted(len(sheets), 'sheet')}: {out}", *told, *_remarks(photos, rows))
+
+
+def _fit(photos: Sequence[PhotoNow]) -> tuple[list[PhotoNow], list[str]]:
+    """The photos that Wildbook can take, and lines on the others."""
+    gone = [photo for photo in photos if not photo.paths]
+    undated = [photo for photo in photos if photo.paths and not photo.date]
+    dated = [photo for photo in photos if photo.paths and photo.date]
+    shared = shared_names(dated)
+    double = [photo for photo in dated if file_name(photo).casefold() in shared]
+    told = [
+        *left_out(gone, "no file of it is known any more"),
+        *left_out(undated, "no date, and Wildbook asks for a year at least"),
+        *left_out(double, "another photo's file has the same name; rename one and import again"),
+    ]
+    return [photo for photo in dated if file_name(photo).casefold() not in shared], told
+
+
+def _encounters(photos: Sequence[PhotoNow]) -> list[list[PhotoNow]]:
+    """Photos of one encounter and individual together; unidentified ones may be of several."""
+    groups: dict[tuple[object, ...], list[PhotoNow]] = {}
+    for photo in photos:
+        encounter = photo.facts.get("encounter")
+        together = encounter is not None and photo.individual is not None
+        key = (encounter, photo.individual) if together else (photo.number,)
+        groups.setdefault(key, []).append(photo)
+    return [
+        sorted(group, key=lambda photo: (photo.date, photo.number)) for group in groups.values()
+    ]
+
+
+def _row(group: Sequence[PhotoNow], exporting: Exporting) -> Row:
+    """A row's cells, those not known left away; of several photos the first that tells counts."""
+    row: Row = {
+        f"Encounter.mediaAsset{place}": file_name(photo) for place, photo in enumerate(group)
+    }
+    found = DATE.match(group[0].date)
+    parts = found.groups() if found else ()
+    row |= {
+        key: int(part) for key, part in zip(DATE_COLUMNS, parts, strict=False) if part is not None
+    }
+    row |= {"Encounter.genus": GENUS, "Encounter.specificEpithet": EPITHET}
+    position = next((photo.position for photo in group if photo.position), None)
+    if position is not None:
+        row["Encounter.decimalLatitude"], row["Encounter.decimalLongitude"] = position
+    facts = {key: value for photo in reversed(group) for key, value in photo.facts.items()}
+    row |= _named(facts, exporting.name(group[0]))
+    return row
+
+
+def _named(facts: Mapping[str, str], individual: str | None) -> Row:
+    sighting = facts.get("encounter")
+    cells = {
+        "Encounter.verbatimLocality": facts.get("place"),
+        PHOTOGRAPHER: facts.get("photographer"),
+        "MarkedIndividual.individualID": individual,
+        SIGHTING: None if sighting is None else sighting_id(sighting),
+    }
+    return {key: cell for key, cell in cells.items() if cell}
+
+
+def sighting_id(encounter: str) -> str:
+    """An encounter's name in the letters that Wildbook allows, told apart by its SHA-256."""
+    plain = NOT_IN_ID.sub("-", encounter)
+    if plain == encounter:
+        return encounter
+    return f"{plain.strip('-')}-{hashlib.sha256(encounter.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def _header(rows: Sequence[Row]) -> list[str]:
+    assets = max(sum(key.startswith("Encounter.mediaAsset") for key in row) for row in rows)
+    rest = (
+        *DATE_COLUMNS,
+        *("Encounter.genus", "Encounter.specificEpithet", "Encounter.decimalLatitude"),
+        *("Encounter.decimalLongitude", "Encounter.verbatimLocality", PHOTOGRAPHER),
+        *("MarkedIndividual.individualID", SIGHTING),
+    )
+    used = {key for row in rows for key in row}
+    media = [f"Encounter.mediaAsset{place}" for place in range(assets)]
+    return [*media, *(key for key in rest if key in used)]
+
+
+def _remarks(photos: Sequence[PhotoNow], rows: Sequence[Row]) -> list[str]:
+    """What Wildbook will not take as it is."""
+    told = []
+    odd = [photo for photo in photos if not PLAIN_NAME.fullmatch(file_name(photo))]
+    if odd:
+        told.append(
+            f"{counted(len(odd), 'file name')}, {example(odd)}: Wildbook takes letters a to z, "
+            "digits, points and spaces only; rename the files and import them again first"
+        )
+    nowhere = sum(
+        "Encounter.verbatimLocality" not in row and "Encounter.decimalLatitude" not in row
+        for row in rows
+    )
+    if nowhere:
+        told.append(f"{counted(nowhere, 'encounter')} without a place; Wildbook asks for one")
+    if any(PHOTOGRAPHER in row for row in rows):
+        told.append(
+            "Wildbook keeps photographers' names only beside Encounter.photographer0.emailAddress, "
+            "which no catalogue knows; add that column to keep them"
+        )
+    return told
