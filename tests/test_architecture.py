@@ -18,8 +18,8 @@ MODULES = {
     for path in sorted((SOURCE / "flukeprint").rglob("*.py"))
 }
 CATALOGUE_USERS = {
-    *("catalogued", "resight", "exports"),
-    *("cli_catalogue", "cli_decisions", "cli_export", "cli_identify"),
+    *("catalogued", "resight", "doubts", "exports"),
+    *("cli_catalogue", "cli_decisions", "cli_export", "cli_identify", "cli_review"),
 }
 HEAVY = ("numpy", "PIL", "onnxruntime", "torch", "rich", "matplotlib", "jinja2")
 

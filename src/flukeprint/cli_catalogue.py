@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flukeprint import cli_decisions, cli_export
+from flukeprint import cli_decisions, cli_export, cli_review
 from flukeprint.cli_options import CATALOGUE, DATA, JSON, PATH, ROOT, WHO, WHY, json_text
 from flukeprint.errors import FlukeprintError
 
@@ -30,7 +30,7 @@ def catalogue() -> None:
     """
 
 
-for command in (*cli_decisions.COMMANDS, cli_export.export):
+for command in (*cli_decisions.COMMANDS, *cli_review.COMMANDS, cli_export.export):
     catalogue.add_command(command)
 
 

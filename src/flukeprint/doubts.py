@@ -1,0 +1,230 @@
+"""A catalogue looked over by a model: what may be wrong in it, and who may be on unnamed photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flukeprint.cache import Cache
+from flukeprint.catalogue import Catalogue, PhotoNow
+from flukeprint.catalogued import CatalogueGallery, gallery_rows, known_vectors, place_of
+from flukeprint.decide import Calibration
+from flukeprint.errors import FlukeprintError
+from flukeprint.groups import Pair, find_groups
+from flukeprint.network import Network
+from flukeprint.progress import Progress, no_progress
+from flukeprint.rank import compare
+from flukeprint.records import NEW_WHALE, Failure
+from flukeprint.suspicions import TWO_NAMES, TWO_WHALES, WRONG_NAME, audit
+from flukeprint.twins import glance_all, twin_groups
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Two photos by number and how alike they are, a cosine."""
+
+    photos: tuple[int, int]
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Something to look at: see :class:`flukeprint.suspicions.Suspicion`.
+
+    ``individuals`` and ``photos`` are numbers in the catalogue. ``remedy`` is the catalogue command
+    that would put it right, NAME standing for a name to be given; empty where there is none.
+    """
+
+    kind: str
+    individuals: tuple[int, ...]
+    photos: tuple[int, ...]
+    strength: float
+    evidence: tuple[Evidence, ...]
+    remedy: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Unidentified photos that look like one whale; ``probability`` is of the least sure join."""
+
+    photos: tuple[int, ...]
+    probability: float
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The N catalogued photos at hand, in number order, and their (N, D) float32 embeddings."""
+
+    photos: list[PhotoNow]
+    vectors: NDArray[np.float32]
+    failures: tuple[Failure, ...]
+
+    def evidence(self, pairs: Sequence[Pair]) -> tuple[Evidence, ...]:
+        """Pairs of rows as numbers of photos."""
+        number = [photo.number for photo in self.photos]
+        return tuple(Evidence((number[p.first], number[p.second]), p.similarity) for p in pairs)
+
+
+def audit_catalogue(
+    catalogue: Catalogue,
+    network: Network,
+    *,
+    cache: Cache | None = None,
+    most: int = 100,
+    note: bool = True,
+    progress: Progress = no_progress,
+) -> tuple[list[Doubt], tuple[Failure, ...]]:
+    """The strongest ``most`` doubts of each kind, strongest first, and photos not to be had.
+
+    What a person said already, that a photo is not an individual, is not doubted again.
+
+    Raises:
+        FlukeprintError: the model is a classifier, or the catalogue cannot be used.
+    """
+    photos = [photo for photo in catalogue.photos() if photo.individual is not None]
+    seen = _look_over(catalogue, photos, network, cache, note, progress)
+    owners = np.array([photo.individual for photo in seen.photos], dtype=np.int64)
+    calibration = Calibration.from_dict(network.model.manifest.calibration)
+    twins = _twins(catalogue, seen.photos, progress)
+    found = audit(seen.vectors, owners, twins, calibration, 2 * most)
+    names = catalogue.individuals()
+    members: dict[int, list[PhotoNow]] = {}
+    for photo in seen.photos:
+        members.setdefault(int(photo.individual or 0), []).append(photo)
+    doubts: list[Doubt] = []
+    left: dict[str, int] = {}
+    for one in found.suspicions:
+        rows = [seen.photos[row] for row in one.photos]
+        if left.get(one.kind, 0) == most or _is_said(one.kind, one.individuals, rows, members):
+            continue
+        left[one.kind] = left.get(one.kind, 0) + 1
+        numbers = tuple(photo.number for photo in rows)
+        remedy = _remedy(one.kind, one.individuals, numbers, names)
+        evidence = seen.evidence(one.evidence)
+        doubts.append(Doubt(one.kind, one.individuals, numbers, one.strength, evidence, remedy))
+    return doubts, seen.failures
+
+
+def cluster_catalogue(
+    catalogue: Catalogue,
+    network: Network,
+    *,
+    cache: Cache | None = None,
+    least: float = 0.8,
+    note: bool = True,
+    progress: Progress = no_progress,
+) -> tuple[list[Together], tuple[Failure, ...]]:
+    """Groups of unidentified photos that look like one whale, surest first.
+
+    Photos are judged against how alike they are to the catalogue's known whales; identical photos
+    are one, and near twins start together. ``least`` is the least probable join, 0 to 1.
+
+    Raises:
+        FlukeprintError: the model is a classifier, or the catalogue cannot be used.
+    """
+    photos = catalogue.photos()
+    unnamed = [photo for photo in photos if photo.individual is None]
+    seen = _look_over(catalogue, unnamed, network, cache, note, progress)
+    calibration = Calibration.from_dict(network.model.manifest.calibration)
+    groups = find_groups(
+        seen.vectors,
+        calibration,
+        together=_twins(catalogue, seen.photos, progress),
+        background=_background(catalogue, photos, seen.vectors, network, cache, note, progress),
+        least=least,
+    )
+    return [
+        Together(
+            tuple(seen.photos[row].number for row in group.photos),
+            group.probability,
+            seen.evidence(group.pairs),
+        )
+        for group in groups
+    ], seen.failures
+
+
+def _look_over(
+    catalogue: Catalogue,
+    photos: Sequence[PhotoNow],
+    network: Network,
+    cache: Cache | None,
+    note: bool,
+    progress: Progress,
+) -> _Seen:
+    if network.model.manifest.kind != "embedding":
+        raise FlukeprintError("this model knows only its own whales; a catalogue needs another")
+    kept = cache if cache is not None else Cache(None, network.model.id)
+    wanted = {photo.sha256 for photo in photos}
+    vectors, failures = known_vectors(catalogue, photos, wanted, network, kept, note, progress)
+    there = [photo for photo in photos if photo.sha256 in vectors]
+    size = network.model.manifest.embedding_size
+    stacked = [vectors[photo.sha256] for photo in there]
+    return _Seen(there, np.array(stacked, dtype=np.float32).reshape(-1, size), failures)
+
+
+def _background(
+    catalogue: Catalogue,
+    photos: Sequence[PhotoNow],
+    vectors: NDArray[np.float32],
+    network: Network,
+    cache: Cache | None,
+    note: bool,
+    progress: Progress,
+) -> NDArray[np.float64] | None:
+    """How alike each photo is to whales that it is not; None where too few whales are known."""
+    rows = [r for r in gallery_rows(photos, catalogue.individuals()) if r.label != NEW_WHALE]
+    hashes = {row.sha256 for row in rows}
+    named = [photo for photo in photos if photo.sha256 in hashes]
+    seen = _look_over(catalogue, named, network, cache, note, progress)
+    known = {photo.sha256: seen.vectors[row] for row, photo in enumerate(seen.photos)}
+    rows = [row for row in rows if row.sha256 in known]
+    if len({row.label for row in rows}) < 2:
+        return None
+    return compare(vectors, CatalogueGallery(rows, known).whole).background()
+
+
+def _twins(
+    catalogue: Catalogue, photos: Sequence[PhotoNow], progress: Progress
+) -> NDArray[np.int64]:
+    """Twin groups of photos, (N,) int64; one whose file is not at hand is a group of its own."""
+    places = [place_of(catalogue.root, photo) for photo in photos]
+    glances = glance_all(places, progress("looking for twins", len(places)))
+    read = [row for row, one in enumerate(glances) if not isinstance(one, Failure)]
+    group = np.arange(len(photos), dtype=np.int64)
+    found = twin_groups([one for one in glances if not isinstance(one, Failure)])
+    group[read] = np.array(read, dtype=np.int64)[found]
+    return group
+
+
+def _is_said(
+    kind: str,
+    individuals: tuple[int, ...],
+    photos: Sequence[PhotoNow],
+    members: Mapping[int, Sequence[PhotoNow]],
+) -> bool:
+    """Whether a person said already that it is not so."""
+    if kind == WRONG_NAME:
+        return individuals[1] in photos[0].not_individuals
+    if kind == TWO_NAMES:
+        one, other = individuals
+        return any(other in photo.not_individuals for photo in members[one]) or any(
+            one in photo.not_individuals for photo in members[other]
+        )
+    return False
+
+
+def _remedy(
+    kind: str, individuals: tuple[int, ...], photos: tuple[int, ...], names: Mapping[int, str]
+) -> tuple[str, ...]:
+    if kind == TWO_NAMES:
+        return ("merge", names[individuals[0]], names[individuals[1]])
+    if kind == TWO_WHALES:
+        numbers = ",".join(str(number) for number in photos)
+        return ("split", names[individuals[0]], "NAME", "--photos", numbers)
+    if kind == WRONG_NAME:
+        return ("decide", str(photos[0]), "--move", names[individuals[1]])
+    return ()

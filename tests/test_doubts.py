@@ -1,0 +1,154 @@
+"""A small catalogue with faults planted, looked over by a model whose answers can be foreseen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flukeprint import cli
+from flukeprint.catalogue import Catalogue, Different, Undo, bring_in, from_files, from_table
+from flukeprint.doubts import audit_catalogue, cluster_catalogue
+from flukeprint.errors import FlukeprintError
+from flukeprint.model import Model
+from flukeprint.network import Network
+from flukeprint.suspicions import TWINS, TWO_NAMES, WRONG_NAME
+from flukeprint.tables import read_table
+from tests.tiny import Pixels, picture
+
+# name, label, whale, and what is laid over its picture so that no two photos are twins
+PHOTOS = (
+    ("1.png", "A", 1, 101),
+    ("2.png", "A", 1, 102),
+    ("3.png", "again A", 1, 103),
+    ("4.png", "B", 4, 104),
+    ("5.png", "B", 4, 105),
+    ("6.png", "C", 6, 106),
+    ("7.png", "C", 6, 107),
+    ("8.png", "C", 4, 108),  # B's, under the wrong name
+    ("9.png", "D", 9, 109),
+    ("10.png", "D", 9, 110),
+)
+
+
+def shot(whale: int, over: int) -> Pixels:
+    """A whale's picture with a quarter of another laid over it."""
+    mixed = 0.75 * picture(whale) + 0.25 * picture(over)
+    return np.asarray(mixed.round(), dtype=np.uint8)
+
+
+@pytest.fixture
+def network(tiny_model: Model) -> Network:
+    return Network(tiny_model)
+
+
+@pytest.fixture
+def book(tmp_path: Path, write_picture: Callable[..., Path]) -> Iterator[Catalogue]:
+    for name, _, whale, over in PHOTOS:
+        write_picture(tmp_path / name, shot(whale, over))
+    rows = "".join(f"{name},{label}\n" for name, label, _, _ in PHOTOS)
+    (tmp_path / "sheet.csv").write_text(f"path,identity\n{rows}")
+    with Catalogue.create(tmp_path / "book") as made:
+        bring_in(made, from_table(read_table(tmp_path / "sheet.csv")), who="Ann")
+        yield made
+
+
+def test_planted_faults_come_first(book: Catalogue, network: Network) -> None:
+    doubts, failures = audit_catalogue(book, network)
+    assert failures == ()
+    first = {doubt.kind: doubt for doubt in reversed(doubts)}
+    names = book.individuals()
+    two = first[TWO_NAMES]
+    assert {names[number] for number in two.individuals} == {"A", "again A"}
+    assert two.remedy == ("merge", *(names[number] for number in two.individuals))
+    wrong = first[WRONG_NAME]
+    assert wrong.photos == (8,)
+    assert [names[number] for number in wrong.individuals] == ["C", "B"]
+    assert wrong.remedy == ("decide", "8", "--move", "B")
+    assert {pair.photos for pair in wrong.evidence} <= {(4, 8), (5, 8), (6, 8), (7, 8)}
+    assert TWINS not in first
+
+
+def test_what_was_said_is_not_doubted_again(book: Catalogue, network: Network) -> None:
+    b, again = book.find("B"), book.find("again A")
+    said = book.decide(Different(8, b), who="Ann")
+    book.decide(Different(1, again), who="Ann")
+    doubts, _ = audit_catalogue(book, network)
+    assert not [d for d in doubts if d.kind == WRONG_NAME and d.individuals[1:] == (b,)
+                and d.photos == (8,)]  # fmt: skip
+    assert not [d for d in doubts if d.kind == TWO_NAMES and again in d.individuals
+                and book.find("A") in d.individuals]  # fmt: skip
+    assert said.event is not None
+    book.decide(Undo(said.event), who="Ann")
+    doubts, _ = audit_catalogue(book, network)
+    assert [d for d in doubts if d.kind == WRONG_NAME and d.photos == (8,)]
+
+
+def test_twins_under_two_names_are_told(
+    book: Catalogue, network: Network, write_picture: Callable[..., Path]
+) -> None:
+    root = book.root
+    write_picture(root / "twin.jpg", shot(4, 104), quality=95)
+    (root / "more.csv").write_text("path,identity\ntwin.jpg,D\n")
+    bring_in(book, from_table(read_table(root / "more.csv")), who="Ann")
+    doubts, _ = audit_catalogue(book, network)
+    (twins,) = (doubt for doubt in doubts if doubt.kind == TWINS)
+    assert (twins.photos, twins.remedy) == ((4, 11), ())
+    assert twins.individuals == (book.find("B"), book.find("D"))
+
+
+def test_unidentified_photos_of_one_whale_are_grouped(
+    book: Catalogue, network: Network, tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    shots = ((20, 120), (20, 121), (30, 130), (31, 131))
+    paths = [
+        write_picture(tmp_path / "new" / f"{whale}-{over}.png", shot(whale, over))
+        for whale, over in shots
+    ]
+    bring_in(book, from_files(paths, {}), who="Ann")
+    groups, failures = cluster_catalogue(book, network, least=0.5)
+    assert failures == ()
+    assert [group.photos for group in groups] == [(11, 12)]
+    assert groups[0].evidence[0].photos == (11, 12)
+    assert groups[0].probability >= 0.5
+
+
+def test_a_catalogue_without_photos_to_group(book: Catalogue, network: Network) -> None:
+    assert cluster_catalogue(book, network) == ([], ())
+
+
+def test_a_classifier_knows_only_its_own(book: Catalogue, network: Network) -> None:
+    from dataclasses import replace
+
+    manifest = replace(network.model.manifest, kind="softmax")
+    network.model = replace(network.model, manifest=manifest)
+    with pytest.raises(FlukeprintError, match="knows only its own whales"):
+        audit_catalogue(book, network)
+
+
+def test_on_the_command_line(
+    book: Catalogue,
+    tiny_model: Model,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = next(tmp_path_factory.getbasetemp().glob("model*/tiny.fluke"))
+    monkeypatch.setenv("FLUKEPRINT_CACHE", str(book.root / "cache"))
+
+    def run(*arguments: object) -> str:
+        more = ("--catalogue", book.path, "--model", model)
+        monkeypatch.setattr(sys, "argv", ["flukeprint", "catalogue", *map(str, arguments + more)])
+        cli.main()
+        return capsys.readouterr().out
+
+    told = [json.loads(line) for line in run("audit", "--most", 1, "--json").splitlines()]
+    assert sorted(one["kind"] for one in told) == ["two names", "two whales", "wrong name"]
+    said = run("audit", "--most", 1)
+    assert "  if so: flukeprint catalogue decide 8 --move B\n" in said
+    assert "to look at: 1 " in said
+    assert run("cluster").splitlines() == ["0 groups of 0 unidentified photos"]
