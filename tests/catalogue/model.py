@@ -33,6 +33,7 @@ class Model:
         self.events: dict[int, Noted] = {}
         self.last = 0
         self.made = 0
+        self.known: tuple[int, State] = (0, {})  # the state at an event: to replay takes time
 
     def active(self, event: int) -> bool:
         undoes = [n for n, noted in self.events.items() if noted.undoes == event]
@@ -49,7 +50,9 @@ class Model:
 
     @property
     def state(self) -> State:
-        return self.replay(self.in_force())
+        if self.known[0] != self.last:
+            self.known = self.last, self.replay(self.in_force())
+        return dict(self.known[1])
 
     def top(self, cell: Cell, events: list[int]) -> int:
         return max((n for n in events if cell in self.events[n].sets), default=0)

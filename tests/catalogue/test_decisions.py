@@ -257,7 +257,19 @@ def test_the_history_of_an_individual(book: Catalogue) -> None:
 
 
 def test_evidence_is_of_the_photo(book: Catalogue) -> None:
-    (shown,) = book.keep_rankings("model", [Shown(4, ((2, 0.75), (1, 0.125),), 0.125)])
+    (shown,) = book.keep_rankings(
+        "model",
+        [
+            Shown(
+                4,
+                (
+                    (2, 0.75),
+                    (1, 0.125),
+                ),
+                0.125,
+            )
+        ],
+    )
     assert "ranking 1 was shown for photo 4" in refused(book, Same(5, 1), ranking=shown)
     assert "no ranking has the number 7" in refused(book, Same(5, 1), ranking=7)
     book.decide(Same(4, 2), who="Bo", ranking=shown)

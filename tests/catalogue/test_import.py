@@ -132,6 +132,7 @@ def test_facts_and_those_that_disagree(book: Catalogue) -> None:
         ("a//b.jpg", "", "not a path from the catalogue's root"),
         ("a/../b.jpg", "", "not a path from the catalogue's root"),
         ("", "", "not a path from the catalogue's root"),
+        ("a\0b.jpg", "", "not a path from the catalogue's root"),
         ("a\udcff.jpg", "", "its name is not valid Unicode; rename the file"),
         ("6.jpg", "a\nb", "6.jpg: 'a\\nb' cannot be a name"),
     ],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flukeprint.catalogue import Catalogue, Merge, New, Same, Shown, Undo, check
+from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, SEALED, seal_of
 from flukeprint.catalogue.schema import LOGGED
 from flukeprint.records import Embeddings
 from tests.catalogue.small import cells, content, photo, query
@@ -66,6 +67,21 @@ def test_a_change_with_the_rules_removed_is_noticed(
     assert any(said in problem for problem in check(full.path).problems)
 
 
+def test_a_seal_forged_to_fit_is_noticed_by_the_next_event(full: Catalogue) -> None:
+    query(full.path, "DROP TRIGGER event_never_update")
+    query(full.path, "UPDATE event SET who = 'Cy' WHERE id = 1")
+    (row,) = query(full.path, f"SELECT {COLUMNS} FROM event WHERE id = 1")
+    parts = {
+        table: iter(query(full.path, f"SELECT {columns} FROM {table} WHERE event = 1 ORDER BY id"))
+        for table, columns in SEALED.items()
+    }
+    forged = seal_of(FIRST_SEAL, row[:-1], None, parts)
+    query(full.path, f"UPDATE event SET seal = x'{forged.hex()}' WHERE id = 1")
+    problems = check(full.path).problems
+    assert "event 2 is not as it was written" in problems
+    assert "event 1 is not as it was written" not in problems
+
+
 def test_rebuild_puts_the_state_right_and_says_what_differed(full: Catalogue) -> None:
     before = cells(full.path)
     assert full.rebuild() == []
@@ -77,7 +93,10 @@ def test_rebuild_puts_the_state_right_and_says_what_differed(full: Catalogue) ->
         "photo 4, individual: 2 (event 2) by the log, 1 (event 2) kept",
         "photo 5, label 1: 1 kept, not by the log",
     ]
-    assert [line.partition(": ")[2] for line in check(full.path).problems] == lines
+    assert check(full.path).problems == (
+        *(f"the state is not what the log gives: {line}" for line in lines),
+        "photo 1 is of individual 1, but has no state",
+    )
     assert full.rebuild() == lines
     assert cells(full.path) == before
     assert check(full.path).whole

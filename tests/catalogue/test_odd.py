@@ -26,6 +26,7 @@ from flukeprint.catalogue import (
     Shown,
     Split,
     Undo,
+    Unsure,
     bring_in,
     check,
     rescue,
@@ -255,7 +256,7 @@ def test_numbers_far_above_all_others(book: Catalogue, tmp_path: Path) -> None:
     query(book.path, f"INSERT INTO photo VALUES ({far}, randomblob(32), 1, 1, 1, {'NULL, ' * 4}1)")
     query(
         book.path,
-        f"INSERT INTO event VALUES ({far}, 'a', 'Bo', '', 'same', '{{}}', NULL, NULL, zeroblob(32))",
+        f"INSERT INTO event VALUES ({far}, 'a', 'Bo', '', 'same', '', NULL, NULL, zeroblob(32))",
     )
     query(book.path, f"INSERT INTO effect VALUES ({far}, {far}, 'p', 4, 'state', '', 0, 0, 0, 0)")
     report = check(book.path)
@@ -325,3 +326,8 @@ def _ask_everything(path: Path) -> None:
                     find(number)
                 except FlukeprintError as error:
                     assert "\n" not in str(error)
+
+
+def test_an_undo_gives_back_whose_decision_it_was(book: Catalogue) -> None:
+    decide(book, Same(4, 1), Unsure(4), Undo(3))
+    assert "is confirmed as A (individual 1) by event 2 (same" in refused(book, Same(4, 2))

@@ -84,10 +84,15 @@ def _read(
         told.setdefault(one.path, []).append(one)
     waiting = iter(told)
     with ThreadPoolExecutor(max_workers=4) as pool:  # Pillow decodes outside Python's lock
-        while some := list(islice(waiting, AHEAD)):
-            for path, found in zip(
-                some, pool.map(lambda path: _one(path, root, known), some), strict=True
-            ):
+
+        def ahead() -> tuple[list[Path], Iterator[Incoming | Failure]]:
+            some = list(islice(waiting, AHEAD))
+            return some, pool.map(lambda path: _one(path, root, known), some)
+
+        then = ahead()
+        while then[0]:
+            now, then = then, ahead()  # read on while these are noted
+            for path, found in zip(*now, strict=True):
                 if isinstance(found, Failure):
                     yield found, len(told[path])
                 else:

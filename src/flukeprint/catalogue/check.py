@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, SEALED, seal_of, shown
-from flukeprint.catalogue.salvage import at_rest, readable
+from flukeprint.catalogue.salvage import CUT_OFF, at_rest, readable
 from flukeprint.catalogue.schema import APPLICATION_ID, MIGRATIONS, Migration
 from flukeprint.errors import FlukeprintError
 
@@ -50,7 +50,7 @@ def check(path: Path, migrations: tuple[Migration, ...] = MIGRATIONS) -> Report:
         findings = [Finding(note) for note in notes]
         findings += inspect(link, migrations)
         savable = readable(link)
-    if findings and not any(savable.values()):
+    if any(finding.text != CUT_OFF for finding in findings) and not any(savable.values()):
         raise FlukeprintError(f"{path}: nothing of it can be read; no catalogue, or use a backup")
     return Report(path, tuple(finding.text for finding in findings), savable)
 

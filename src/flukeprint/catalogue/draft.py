@@ -71,10 +71,16 @@ class Draft:
         self._changes: dict[Key, tuple[Held, Held]] = {}
         self._touched: dict[tuple[str, int, str], list[Key]] = {}
         self.born: list[int] = []
+        self.first_photo: int | None = None  # from this number on photos are new
 
     def held(self, key: Key) -> Held:
         """A cell with the draft's own changes."""
-        return self._changes[key][1] if key in self._changes else state.held(self.link, key)
+        return self._changes[key][1] if key in self._changes else self._kept(key)
+
+    def _kept(self, key: Key) -> Held:
+        """A cell as it was before; what the draft itself brings had none."""
+        new = self.first_photo if key.kind == "p" else self.born[0] if self.born else None
+        return EMPTY if new is not None and key.subject >= new else state.held(self.link, key)
 
     def get(self, kind: str, subject: int, field: str, item: int | str = "") -> Value:
         """A cell's value with the draft's own changes."""
@@ -91,7 +97,7 @@ class Draft:
         if key in self._changes:
             before = self._changes[key][0]
         else:
-            before = state.held(self.link, key)
+            before = self._kept(key)
             self._touched.setdefault(key[:3], []).append(key)
         self._changes[key] = (before, after)
 

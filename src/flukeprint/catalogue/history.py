@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -13,25 +14,39 @@ import flukeprint.catalogue.state as state
 from flukeprint.catalogue.log import (
     COLUMNS,
     EFFECT,
-    Effect,
     Event,
     Key,
     Value,
     effect_from,
     undone_by,
 )
-from flukeprint.catalogue.words import lines
+from flukeprint.catalogue.words import line
 from flukeprint.errors import FlukeprintError
 from flukeprint.exif import Details
 from flukeprint.records import Box
 
 PHOTO = "id, sha256, size_bytes, width_px, height_px, taken, latitude, longitude, camera"
-ABOUT = (f"SELECT {EFFECT}, id FROM effect WHERE kind = ? AND subject = ?",)
-PLACED = tuple(
-    f"SELECT {EFFECT}, id FROM effect WHERE {side} = ? AND field = 'individual'"
-    for side in ("after", "before")
+_TOLD = (
+    f", {', '.join(f'f.{column}' for column in EFFECT.split(', '))},"
+    f" {', '.join(f'e.{column}' for column in COLUMNS.split(', '))},"
+    " (SELECT max(u.id) FROM event u WHERE u.undoes = e.id),"
+    " CASE f.kind WHEN 'p' THEN (SELECT path FROM file p WHERE p.photo = f.subject AND NOT EXISTS"
+    " (SELECT 1 FROM file later WHERE later.path = p.path AND later.id > p.id)"
+    " ORDER BY p.id LIMIT 1) END"
+    " FROM effect f LEFT JOIN event e ON e.id = f.event"
 )
-"""Two questions, each with an index of its own: asked as one, SQLite reads the whole table."""
+_EFFECTS = 2 + len(EFFECT.split(", "))
+OF_PHOTO = f"SELECT 0, f.id{_TOLD} WHERE f.kind = 'p' AND f.subject = ?1"
+OF_INDIVIDUAL = " UNION ALL ".join(
+    (
+        f"SELECT 0, f.id{_TOLD} WHERE f.kind = 'i' AND f.subject = ?1",
+        *(
+            f"SELECT 1, f.id{_TOLD} WHERE f.{side} = ?1 AND f.field = 'individual'"
+            for side in ("after", "before")
+        ),
+    )
+)
+"""Each part has an index of its own: asked with OR, SQLite reads the whole table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,33 +215,30 @@ def individuals_now(link: sqlite3.Connection) -> dict[int, str]:
 
 def photo_history(link: sqlite3.Connection, number: int) -> list[Entry]:
     """Every event that changed something about a photo, oldest first."""
-    return _entries(link, ABOUT, ("p", number))
+    return _entries(link, OF_PHOTO, number)
 
 
 def individual_history(link: sqlite3.Connection, number: int) -> list[Entry]:
     """Every event that changed an individual, or by which a photo came to it or left it."""
-    itself = _entries(link, ABOUT, ("i", number))
-    photos = {entry.event.id: entry for entry in _entries(link, PLACED, (number,))}
-    both = []
-    for entry in itself:
-        other = photos.pop(entry.event.id, None)
-        more = other.lines if other else ()
-        both.append(Entry(entry.event, entry.undone, entry.lines + more))
-    return sorted([*both, *photos.values()], key=lambda entry: entry.event.id)
+    return _entries(link, OF_INDIVIDUAL, number)
 
 
-def _entries(
-    link: sqlite3.Connection, queries: tuple[str, ...], values: tuple[int | str, ...]
-) -> list[Entry]:
-    rows = [row for query in queries for row in link.execute(query, values)]
-    found: dict[int, list[Effect]] = {}
-    for row in sorted(rows, key=lambda row: int(row[-1])):
-        found.setdefault(row[0], []).append(effect_from(row[:-1]))
+def _entries(link: sqlite3.Connection, query: str, number: int) -> list[Entry]:
+    """An entry for each event, what it did to the subject itself first."""
+    rows = link.execute(query, (number,)).fetchall()
+    rows.sort(key=lambda row: (row[2], *row[:2]))
+    names = cache(lambda individual: name_of(link, individual))
     entries = []
-    for event, effects in found.items():
-        columns = link.execute(f"SELECT {COLUMNS} FROM event WHERE id = ?", (event,)).fetchone()
-        told = lines(link, effects, lambda n: name_of(link, n))
-        entries.append(Entry(Event(*columns), undone_by(link, event), told))
+    for event, group in groupby(rows, key=lambda row: int(row[2])):
+        mine = list(group)
+        *columns, undo, _ = mine[0][_EFFECTS:]
+        if columns[0] is None:
+            raise LookupError(f"event {event} is missing")
+        # One question for all: a question for each of thousands of photos takes its time.
+        photos = {row[4]: state.photo_called(row[4], row[-1]) for row in mine if row[3] == "p"}
+        told = [line(effect_from(row[2:_EFFECTS]), names, photos.__getitem__) for row in mine]
+        undone = None if undo is None else undone_by(link, event)
+        entries.append(Entry(Event(*columns), undone, tuple(told)))
     return entries
 
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -48,8 +47,7 @@ class Held(NamedTuple):
 EMPTY = Held(None, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What one event did to one cell."""
 
     key: Key
@@ -57,8 +55,7 @@ class Effect:
     after: Held
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Who decided what, when (UTC, ISO 8601) and why."""
 
     id: int
@@ -153,13 +150,15 @@ def append(
 
 def write_cells(link: sqlite3.Connection, cells: Iterator[tuple[Key, Held]]) -> None:
     """Put cells into the present state; one that nobody set any more is not kept."""
-    for key, held in cells:
-        if held == EMPTY:
-            link.execute(
-                "DELETE FROM cell WHERE kind = ? AND subject = ? AND +field = ? AND item = ?", key
-            )
-        else:
-            link.execute("INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?)", (*key, *held))
+    told = list(cells)
+    link.executemany(
+        "DELETE FROM cell WHERE kind = ? AND subject = ? AND +field = ? AND item = ?",
+        (key for key, held in told if held == EMPTY),
+    )
+    link.executemany(
+        "INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?)",
+        ((*key, *held) for key, held in told if held != EMPTY),
+    )
 
 
 def shown(link: sqlite3.Connection, ranking: int | None) -> tuple[object, ...] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
 import flukeprint.catalogue.state as state
@@ -111,6 +111,7 @@ class Importing:
         self.arrivals = Arrivals()
         last = draft.link.execute("SELECT coalesce(max(id), 0) FROM photo").fetchone()[0]
         self._last = int(last)
+        self._first = draft.first_photo = self._last + 1
         self._numbers: dict[str, int] = {}
         self._places: dict[str, int | None] = {}
         self._names: dict[str, int] = {}
@@ -141,14 +142,15 @@ class Importing:
             self.arrivals.photos.append(
                 (
                     *(number, bytes.fromhex(one.sha256), one.size_bytes),
-                    *(*astuple(one.details), self.draft.number),
+                    *(*_columns(one.details), self.draft.number),
                 )
             )
         self._numbers[one.sha256] = number
         return number
 
     def _file(self, one: Incoming, photo: int) -> None:
-        if one.path != path_from(self.root, self.root / one.path) or "\0" in one.path:
+        plain = _is_plain(one.path) or one.path == path_from(self.root, self.root / one.path)
+        if not plain or "\0" in one.path:
             raise FlukeprintError("not a path from the catalogue's root")
         try:
             one.path.encode()
@@ -157,7 +159,8 @@ class Importing:
         if self._at(one.path) == photo:
             self.arrivals.known += 1
             return
-        known = [path for path in state.paths_of(self.draft.link, photo) if path != one.path]
+        lay = state.paths_of(self.draft.link, photo) if photo < self._first else []
+        known = [path for path in lay if path != one.path]
         gone = [
             path
             for path in known
@@ -246,6 +249,16 @@ class Importing:
         elif known != told and self.draft.get("p", photo, f"other {fact}", told) is None:
             self.draft.set("open", "p", photo, f"other {fact}", told)
             self.arrivals.conflicts.append(f"photo {photo}: {fact} {told}, before {known}")
+
+
+def _columns(details: Details) -> tuple[object, ...]:
+    """As ``dataclasses.astuple`` gives them, which copies each value at length."""
+    return tuple(getattr(details, column.name) for column in fields(details))
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path says just which file below the root, so that it has only one spelling."""
+    return "\\" not in path and not {"", ".", ".."} & {*path.split("/")}
 
 
 def path_from(root: Path, path: Path) -> str:

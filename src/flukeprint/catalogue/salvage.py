@@ -27,6 +27,7 @@ from flukeprint.catalogue.store import (
 )
 from flukeprint.errors import FlukeprintError
 
+CUT_OFF = "a decision was cut off; opening the catalogue rolls it back"
 AT_ONCE = 4_096  # rows read at a time; halved where some of them cannot be read
 BLOCK = 32  # rows that count as lost where the first, the middle and the last cannot be read
 MOST_BAD = 64  # times AT_ONCE without a row, until a table whose end is lost is taken to be over
@@ -88,7 +89,7 @@ def _copied(path: Path, copy: Path, notes: list[str]) -> sqlite3.Connection:
     for end in BESIDE:
         if Path(f"{path}{end}").exists():
             shutil.copyfile(f"{path}{end}", f"{copy}{end}")
-            notes.append("a decision was cut off; opening the catalogue rolls it back")
+            notes.append(CUT_OFF)
     try:
         return connect(copy)
     except FlukeprintError:
@@ -143,7 +144,8 @@ def rows_of(link: sqlite3.Connection, table: str) -> Iterator[tuple[object, ...]
     """The rows of a table that can be read, in the order of their numbers, all columns."""
     try:
         last, most_bad = int(link.execute(f"SELECT max(id) FROM {table}").fetchone()[0] or 0), 0
-    except (sqlite3.Error, ValueError, TypeError):  # where the table ends is lost: read on while there is something
+    except (sqlite3.Error, ValueError, TypeError):
+        # where the table ends is lost: read on while there is something
         try:
             pages = link.execute("PRAGMA page_count").fetchone()[0]
         except sqlite3.Error:

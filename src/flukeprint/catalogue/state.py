@@ -92,7 +92,12 @@ def files(link: sqlite3.Connection) -> dict[str, KnownFile]:
 def photo_words(link: sqlite3.Connection, photo: int) -> str:
     """A photo as people are told of it."""
     paths = paths_of(link, photo)
-    return f"photo {photo} ({plain(paths[0])})" if paths else f"photo {photo}"
+    return photo_called(photo, paths[0] if paths else None)
+
+
+def photo_called(photo: int, path: str | None) -> str:
+    """A photo as people are told of it, by its first file's path."""
+    return f"photo {photo}" if path is None else f"photo {photo} ({plain(path)})"
 
 
 def plain(text: str) -> str:

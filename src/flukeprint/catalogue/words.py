@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import cache
 
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.log import Effect, Value
@@ -16,12 +17,14 @@ def lines(
     link: sqlite3.Connection, effects: list[Effect], name: Callable[[int], str]
 ) -> tuple[str, ...]:
     """A line for each effect; ``name`` says how an individual is called."""
-    return tuple(_line(link, effect, name) for effect in effects)
+    photo = cache(lambda number: state.photo_words(link, number))
+    return tuple(line(effect, name, photo) for effect in effects)
 
 
-def _line(link: sqlite3.Connection, effect: Effect, name: Callable[[int], str]) -> str:
+def line(effect: Effect, name: Callable[[int], str], photo: Callable[[int], str]) -> str:
+    """One effect; ``name`` and ``photo`` say how an individual and a photo are called."""
     key, before, after = effect.key, effect.before.value, effect.after.value
-    subject = name(key.subject) if key.kind == "i" else state.photo_words(link, key.subject)
+    subject = name(key.subject) if key.kind == "i" else photo(key.subject)
     if key.field == "individual":
         what = f"{_whale(before, name)} -> {_whale(after, name)}"
     elif key.field in PLAIN:
