@@ -23,9 +23,8 @@ from contextlib import closing
 from pathlib import Path
 
 from flukeprint.catalogue import Catalogue, Listed, bring_in, check, from_table
-from flukeprint.catalogue.arrive import LEAST_PX
 from flukeprint.catalogue.log import COLUMNS, EFFECT, FIRST_SEAL, seal_of
-from flukeprint.photos import decode_grey, read_photo
+from flukeprint.photos import LEAST_PX, decode_grey, read_photo
 from flukeprint.records import Failure
 from flukeprint.tables import read_table
 

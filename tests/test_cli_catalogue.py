@@ -88,7 +88,7 @@ def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
     code, out, err = book("catalogue", "add", bad)
     assert code == 1
     assert "new: 0 photos" in out
-    assert "1 photos skipped" in out
+    assert "1 photo skipped" in out
     assert f"warning: {bad}: not a picture in a known format" in err
 
 
@@ -99,7 +99,7 @@ def test_a_photo_from_arrival_to_recognition(
     code, out, _ = book(
         "catalogue", "add", photo, "--date", "2019-05-12", "--place", "bay", "--encounter", "e1"
     )
-    assert (code, out.startswith("new: 1 photos, 1 files")) == (0, True)
+    assert (code, out.startswith("new: 1 photo, 1 file,")) == (0, True)
     asked = ("identify", photo, "--catalogue", tmp_path / "book", "--model", model_path)
     seen = json.loads(book(*asked, "--json")[1])
     assert (seen["number"], seen["ranking"], seen["revision"]) == (7, 1, 2)

@@ -11,8 +11,9 @@ import pytest
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
-from flukeprint.exif import NO_DETAILS, Details, read_details
+from flukeprint.exif import Details, read_details
 from flukeprint.photos import PhotoFile
+from flukeprint.records import Failure
 
 Tags = Mapping[int, Any]
 
@@ -29,7 +30,9 @@ def photo(main: Tags | None = None, camera: Tags | None = None, gps: Tags | None
 
 
 def told(data: bytes) -> Details:
-    return read_details(PhotoFile(Path("a.jpg"), data, ""))
+    found = read_details(PhotoFile(Path("a.jpg"), data, ""))
+    assert isinstance(found, Details)
+    return found
 
 
 def degrees(*parts: float) -> tuple[IFDRational, ...]:
@@ -54,7 +57,13 @@ def test_all_that_a_camera_tells() -> None:
 
 def test_a_photo_that_tells_nothing() -> None:
     assert told(photo()) == Details(40, 30)
-    assert told(b"no picture") == NO_DETAILS
+
+
+@pytest.mark.parametrize("data", [b"no picture", photo()[:-200]])
+def test_what_is_no_whole_photo(data: bytes) -> None:
+    found = read_details(PhotoFile(Path("a.jpg"), data, ""))
+    assert isinstance(found, Failure)
+    assert found.path == Path("a.jpg")
 
 
 @pytest.mark.parametrize(

@@ -291,18 +291,21 @@ def _bring_in(
 def _tell_import(done: Imported, skipped: int, dry_run: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
+    from flukeprint.pages import plural
+
     if as_json:
         click.echo(json_text({"events": done.events, **asdict(done.counts), "skipped": skipped}))
         return
     counts = done.counts
-    click.echo(f"{'would be ' if dry_run else ''}{counts}; {counts.known:,} files known already")
+    begin = "would be " if dry_run else ""
+    click.echo(f"{begin}{counts}; {plural(counts.known, 'file')} known already")
     for line in counts.conflicts[:CONFLICTS_SHOWN]:
         click.echo(cli_decisions.plain(f"conflict: {line}"))
     more = len(counts.conflicts) - CONFLICTS_SHOWN
     if more > 0:
         click.echo(f"and {more:,} more conflicts (--json names them all)")
     if skipped:
-        click.echo(f"{skipped:,} photos skipped")
+        click.echo(f"{plural(skipped, 'photo')} skipped")
 
 
 def _from_lines(lines: Path, file: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from flukeprint.photos import EXIF_ORIENTATION, FORMATS, SIDEWAYS, PhotoFile
+from flukeprint.photos import EXIF_ORIENTATION, SIDEWAYS, PhotoFile, whole
+from flukeprint.records import Failure
 
 DATE = re.compile(r"(\d{4}):(\d\d):(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d))?)?")
 LONGEST_CAMERA = 100
@@ -37,26 +37,27 @@ class Details:
 NO_DETAILS = Details()
 
 
-def read_details(photo: PhotoFile) -> Details:
-    """What the photo's file tells; a damaged part of it tells nothing.
+def read_details(photo: PhotoFile) -> Details | Failure:
+    """What the photo's file tells, a damaged part of it nothing; or why it is no whole photo.
 
     Source: CIPA DC-008, "Exchangeable image file format" 2.32 (2019), 4.6.
     """
+    return whole(photo, _details)
+
+
+def _details(image: Image.Image, size_px: tuple[int, int]) -> Details:
+    width, height = size_px
     try:
-        with Image.open(io.BytesIO(photo.data), formats=FORMATS) as image:
-            width, height = image.size
-            try:
-                tags = image.getexif()
-                main, camera = dict(tags), dict(tags.get_ifd(ExifTags.IFD.Exif))
-                place = dict(tags.get_ifd(ExifTags.IFD.GPSInfo))
-            except Exception:  # the parser raises anything; the pixels are whole all the same
-                main, camera, place = {}, {}, {}
-    except Exception:  # no picture at all: the decoder says so in words
-        return NO_DETAILS
+        tags = image.getexif()
+        if not tags:  # most photos that were squashed or passed on
+            return Details(width, height)
+        main, camera = dict(tags), dict(tags.get_ifd(ExifTags.IFD.Exif))
+        place = dict(tags.get_ifd(ExifTags.IFD.GPSInfo))
+    except Exception:  # the parser raises anything; the pixels are whole all the same
+        return Details(width, height)
     if main.get(EXIF_ORIENTATION) in SIDEWAYS:
         width, height = height, width
-    degrees = _degrees(place)
-    return Details(width, height, _taken(main, camera), *degrees, _camera(main))
+    return Details(width, height, _taken(main, camera), *_degrees(place), _camera(main))
 
 
 def _taken(main: dict[int, Any], camera: dict[int, Any]) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 * 1024 * 1024
 # A real picture above this size never packs 1,000 pixels in a byte; a decompression bomb does.
 BOMB_PIXELS, BOMB_PIXELS_PER_BYTE = 8_000_000, 1_000
+LEAST_PX = 64  # enough to see whether a photo is whole; a large JPEG is decoded at an eighth
 STRIP_PIXELS = 4_000_000  # converted at a time: a giant must not be in memory three times over
 WHITES = (1.0, 255.0, 65_535.0, 4_294_967_295.0)  # of pictures with wide greys, by their brightest
 EXIF_ORIENTATION = 0x0112
@@ -47,6 +49,9 @@ TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 }
 """What to do to a picture so that it stands upright, by its EXIF orientation."""
 SIDEWAYS = frozenset({5, 6, 7, 8})
+
+
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +188,39 @@ class _Room:
 _ROOM = _Room(MAX_PIXELS)
 
 
+def whole(photo: PhotoFile, tell: Callable[[Image.Image, tuple[int, int]], Told]) -> Told | Failure:
+    """Decode a photo as small as can be, to see that it is whole; then what ``tell`` reads of it.
+
+    ``tell`` is given the open picture, and its width and height in pixels as the file has them.
+    """
+
+    def check(image: Image.Image) -> Told:
+        size_px = image.size
+        image.draft("L", (LEAST_PX, LEAST_PX))
+        with _ROOM.taken(image.size[0] * image.size[1]):
+            image.load()
+            return tell(image, size_px)
+
+    return _opened(photo, check)
+
+
 def _decoded(photo: PhotoFile, mode: str, least_px: int) -> NDArray[np.uint8] | Failure:
+    def upright(image: Image.Image) -> NDArray[np.uint8]:
+        if least_px:
+            image.draft("L" if mode == "L" else None, (least_px, least_px))
+        with _ROOM.taken(image.size[0] * image.size[1]):
+            pixels = _flat(image, mode)
+            return np.ascontiguousarray(TURNS.get(_orientation(image), np.asarray)(pixels))
+
+    return _opened(photo, upright)
+
+
+def _opened(photo: PhotoFile, use: Callable[[Image.Image], Told]) -> Told | Failure:
+    """What ``use`` makes of the open picture, or why it cannot be decoded."""
     try:
-        found = _lying(photo, mode, least_px)
-        if isinstance(found, Failure):
-            return found
-        pixels, orientation = found
-        return np.ascontiguousarray(TURNS.get(orientation, np.asarray)(pixels))
+        with Image.open(io.BytesIO(photo.data), formats=FORMATS) as image:
+            wrong = _wrong_size(image, len(photo.data))
+            return Failure(photo.path, wrong) if wrong else use(image)
     except UnidentifiedImageError:
         known = ", ".join(FORMATS)
         return Failure(photo.path, f"not a picture in a known format ({known}); save it as JPEG")
@@ -197,19 +228,6 @@ def _decoded(photo: PhotoFile, mode: str, least_px: int) -> NDArray[np.uint8] | 
         return Failure(photo.path, "too large to decode; shrink it")
     except Exception as error:  # decoders raise anything: SyntaxError, ValueError, struct.error
         return Failure(photo.path, f"damaged picture: {' '.join(str(error).split()) or 'unknown'}")
-
-
-def _lying(photo: PhotoFile, mode: str, least_px: int) -> tuple[NDArray[np.uint8], int] | Failure:
-    """The pixels as the file has them, and the EXIF orientation."""
-    with Image.open(io.BytesIO(photo.data), formats=FORMATS) as image:
-        wrong = _wrong_size(image, len(photo.data))
-        if wrong:
-            return Failure(photo.path, wrong)
-        if least_px:
-            image.draft("L" if mode == "L" else None, (least_px, least_px))
-        width, height = image.size
-        with _ROOM.taken(width * height):
-            return _flat(image, mode), _orientation(image)
 
 
 def _wrong_size(image: Image.Image, size_bytes: int) -> str | None:

@@ -19,14 +19,13 @@ from flukeprint.catalogue.listing import Listed
 from flukeprint.catalogue.photos_in import Arrived, Incoming, path_from
 from flukeprint.catalogue.state import KnownFile
 from flukeprint.exif import read_details
-from flukeprint.photos import decode_grey, read_photo
+from flukeprint.photos import read_photo
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import Failure
 
 BATCH = 2_000
 AHEAD = 256  # files that threads read before any of them is passed on
 MOST_NS = 2**63 - 1
-LEAST_PX = 64  # enough to see whether a photo is whole; a large JPEG is decoded at an eighth
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +123,10 @@ def _one(path: Path, root: Path, known: Mapping[str, KnownFile]) -> Incoming | F
     photo = read_photo(path)
     if isinstance(photo, Failure):
         return photo
-    pixels = decode_grey(photo, least_px=LEAST_PX)
-    if isinstance(pixels, Failure):
-        return pixels
+    details = read_details(photo)
+    if isinstance(details, Failure):
+        return details
     size = len(photo.data)
     # A time that SQLite cannot hold is none: the file is read again next time.
     mtime_ns = stamp.st_mtime_ns if abs(stamp.st_mtime_ns) <= MOST_NS else None
-    return Incoming(photo.sha256, name, size, mtime_ns, read_details(photo))
+    return Incoming(photo.sha256, name, size, mtime_ns, details)

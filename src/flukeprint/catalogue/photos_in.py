@@ -20,6 +20,7 @@ from flukeprint.catalogue.log import Key
 from flukeprint.catalogue.state import CONFIRMED, CONFLICT, FACTS, IMPORTED, UNNAMED, UNSURE
 from flukeprint.errors import FlukeprintError
 from flukeprint.exif import NO_DETAILS, Details
+from flukeprint.pages import plural
 from flukeprint.records import NEW_WHALE
 
 
@@ -69,12 +70,12 @@ class Arrived:
 
     def __str__(self) -> str:
         counted = (
-            (self.photos, "photos"),
-            (self.files, "files"),
-            (self.moved, "photos found again elsewhere"),
-            (self.individuals, "individuals"),
+            plural(self.photos, "photo"),
+            plural(self.files, "file"),
+            f"{plural(self.moved, 'photo')} found again elsewhere",
+            plural(self.individuals, "individual"),
         )
-        return "new: " + ", ".join(f"{count:,} {words}" for count, words in counted)
+        return "new: " + ", ".join(counted)
 
 
 @dataclass(frozen=True, slots=True)
