@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from flukeprint import cli_decisions, cli_export, cli_review
-from flukeprint.cli_options import CATALOGUE, DATA, JSON, PATH, ROOT, WHO, WHY, json_text
-from flukeprint.errors import FlukeprintError
+from flukeprint import cli_decisions, cli_export, cli_import, cli_review
+from flukeprint.cli_options import CATALOGUE, JSON, PATH, WHO, json_text
 
 if TYPE_CHECKING:
-    from flukeprint.catalogue import Catalogue, Imported
-    from flukeprint.catalogue.listing import Listed
-
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
-FACTS = ("date", "place", "latitude", "longitude", "photographer", "encounter")
-CONFLICTS_SHOWN = 10
+    from flukeprint.catalogue import Catalogue
 
 
 @click.group()
@@ -30,7 +24,12 @@ def catalogue() -> None:
     """
 
 
-for command in (*cli_decisions.COMMANDS, *cli_review.COMMANDS, cli_export.export):
+for command in (
+    *cli_import.COMMANDS,
+    *cli_decisions.COMMANDS,
+    *cli_review.COMMANDS,
+    cli_export.export,
+):
     catalogue.add_command(command)
 
 
@@ -43,95 +42,6 @@ def init(file: Path, root: Path | None) -> None:
 
     with Catalogue.create(file, root=root) as made:
         click.echo(f"{file}: an empty catalogue; its photos' paths start from {made.root}")
-
-
-@catalogue.command("import")
-@DATA
-@CATALOGUE
-@ROOT
-@click.option(
-    "--columns", multiple=True, metavar="FIELD=COLUMN", help="Which column of a CSV holds what."
-)
-@WHO
-@WHY
-@DRY_RUN
-@JSON
-def import_(
-    data: Path,
-    file: Path,
-    root: Path | None,
-    columns: tuple[str, ...],
-    who: str,
-    why: str,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Bring in labelled photos: a folder or a CSV.
-
-    DATA is a Kaggle folder, a folder with one subfolder per whale, a CSV, or the .jsonl of export
-    lines, which becomes a catalogue equal to the one it came from. A CSV's columns are known by
-    their usual names, or named by --columns: path, identity, date, place, latitude, longitude,
-    photographer, encounter. Photos are known by their content: bringing them in again changes
-    nothing, and an import that was cut off goes on. Labels that disagree are kept as conflicts for
-    a person to settle. Exit code 1: some photos were skipped.
-    """
-    from flukeprint.catalogue import from_table, read_sheet
-    from flukeprint.tables import read_table
-
-    skipped: list[Any] = []
-    if data.suffix.lower() == ".jsonl":
-        if columns or root or dry_run:
-            raise FlukeprintError(f"{data}: lines of a whole catalogue; they take no options")
-        _from_lines(data, file)
-        return
-    if data.suffix.lower() == ".csv":
-        listed, skipped = read_sheet(data, _pairs(columns))
-    elif columns:
-        raise FlukeprintError("--columns is for a CSV; folders have none")
-    else:
-        table = read_table(data)
-        listed = from_table(table)
-        for note in table.notes:
-            click.echo(f"note: {data}: {note}", err=True)
-    _bring_in(file, root, listed, skipped, who, why, dry_run, as_json)
-
-
-@catalogue.command()
-@click.argument("photos", nargs=-1, required=True, type=PATH)
-@CATALOGUE
-@ROOT
-@click.option("--date", default="", help="When they were taken: YYYY-MM-DD, or less.")
-@click.option("--place", default="", help="Where.")
-@click.option("--latitude", default="", help="In decimal degrees, south negative.")
-@click.option("--longitude", default="", help="In decimal degrees, west negative.")
-@click.option("--photographer", default="", help="Who took them.")
-@click.option("--encounter", default="", help="The name of the encounter they are from.")
-@WHO
-@WHY
-@DRY_RUN
-@JSON
-def add(
-    photos: tuple[Path, ...],
-    file: Path,
-    root: Path | None,
-    who: str,
-    why: str,
-    dry_run: bool,
-    as_json: bool,
-    **facts: str,
-) -> None:
-    """Bring in PHOTOS of whales not identified yet.
-
-    PHOTOS are files and folders. Date and place are read from the photos themselves where nothing
-    is said. Exit code 1: some photos were skipped.
-    """
-    from flukeprint.catalogue import from_files
-    from flukeprint.photos import find_photos, left_out
-
-    found = find_photos(photos)
-    for line in left_out(photos):
-        click.echo(f"warning: {line}", err=True)
-    _bring_in(file, root, from_files(found, facts), [], who, why, dry_run, as_json)
 
 
 @catalogue.command()
@@ -262,82 +172,3 @@ def _open(file: Path, root: Path | None = None) -> Catalogue:
     from flukeprint.catalogue import Catalogue
 
     return Catalogue.open(file, root=root, read_only=not cli_decisions.writable(file))
-
-
-def _bring_in(
-    file: Path,
-    root: Path | None,
-    listed: list[Listed],
-    skipped: list[Any],
-    who: str,
-    why: str,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    from flukeprint.catalogue import Catalogue, bring_in
-    from flukeprint.console_progress import progress_bar
-
-    with Catalogue.open(file, root=root) as book, progress_bar() as progress:
-        done = bring_in(book, listed, who=who, why=why, dry_run=dry_run, progress=progress)
-        if done.events:
-            cli_decisions.back_up(book, every=1)
-    for failure in (*skipped, *done.skipped):
-        click.echo(f"warning: {failure.path}: {failure.reason}; skipped", err=True)
-    missed = len(skipped) + len(done.skipped)
-    _tell_import(done, missed, dry_run, as_json)
-    sys.exit(1 if missed else 0)
-
-
-def _tell_import(done: Imported, skipped: int, dry_run: bool, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from flukeprint.pages import plural
-
-    if as_json:
-        click.echo(json_text({"events": done.events, **asdict(done.counts), "skipped": skipped}))
-        return
-    counts = done.counts
-    begin = "would be " if dry_run else ""
-    click.echo(f"{begin}{counts}; {plural(counts.known, 'file')} known already")
-    for line in counts.conflicts[:CONFLICTS_SHOWN]:
-        click.echo(cli_decisions.plain(f"conflict: {line}"))
-    more = len(counts.conflicts) - CONFLICTS_SHOWN
-    if more > 0:
-        click.echo(f"and {more:,} more conflicts (--json names them all)")
-    if skipped:
-        click.echo(f"{plural(skipped, 'photo')} skipped")
-
-
-def _from_lines(lines: Path, file: Path) -> None:
-    """Make a catalogue of another's lines; one that is there has to be empty."""
-    import os
-
-    from flukeprint.catalogue import Catalogue
-    from flukeprint.catalogue.lines import read_lines
-
-    if not file.exists():
-        rows = read_lines(lines, file)
-    else:
-        with Catalogue.open(file) as book:
-            if book.revision:
-                raise FlukeprintError(
-                    f"{file}: holds decisions already; lines make a catalogue of their own, "
-                    "name a new file with --catalogue"
-                )
-        fresh = file.with_name(f".{file.name}.lines")
-        fresh.unlink(missing_ok=True)
-        rows = read_lines(lines, fresh)
-        os.replace(fresh, file)
-    told = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
-    click.echo(f"{file}: {told}")
-
-
-def _pairs(columns: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for text in columns:
-        for pair in text.split(","):
-            field, equals, column = pair.partition("=")
-            if not equals:
-                raise FlukeprintError(f"--columns {pair}: write FIELD=COLUMN, such as path=Photo")
-            pairs[field.strip()] = column.strip()
-    return pairs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flukeprint.cli_options import CATALOGUE, JSON, WHO, WHY, json_text
+from flukeprint.cli_options import CATALOGUE, DRY_RUN, JSON, WHO, WHY, json_text
 from flukeprint.errors import FlukeprintError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 BACKUP_EVERY = 25
 """Events after which a decision is followed by a backup."""
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 SEEN = click.option(
     "--seen",
     type=int,

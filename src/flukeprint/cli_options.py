@@ -49,6 +49,7 @@ WHO = click.option(
     help="Who decides.",
 )
 WHY = click.option("--why", default="", help="Why, for those who read it in years.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 
 
