@@ -15,4 +15,8 @@ flukeprint train "$data" --out "$out/first"
 flukeprint train "$data" --out "$out/second" --config "$here/second_round.toml" \
     --weights "$out/first/weights.safetensors" \
     --set "teacher=$out/first.fluke" --set "unlabelled=$unlabelled"
-flukeprint export "$out/second" --out "$out/default.fluke"
+[ -e "$out/second.fluke" ] || flukeprint export "$out/second" --out "$out/second.fluke"
+flukeprint train "$data" --out "$out/third" --config "$here/second_round.toml" --set epochs=50 \
+    --weights "$out/second/weights.safetensors" \
+    --set "teacher=$out/second.fluke" --set "unlabelled=$unlabelled"
+flukeprint export "$out/third" --out "$out/default.fluke"

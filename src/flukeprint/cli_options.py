@@ -17,7 +17,7 @@ MODEL = click.option(
     "--model",
     "model_path",
     type=PATH,
-    help="Model file; else the shipped one.",
+    help="Model file, or default or best, which ship; else default.",
 )
 CACHE = click.option(
     "--cache",
