@@ -92,6 +92,14 @@ def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
     assert f"warning: {bad}: not a picture in a known format" in err
 
 
+def test_what_a_sheets_columns_were_taken_for(book: Run, kaggle: Path) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("Filename,Animal ID,Remarks\ntrain/4.jpg,w_b,none\n")
+    code, _, err = book("catalogue", "import", sheet, "--dry-run")
+    told = "path from Filename, identity from Animal ID; left aside: Remarks"
+    assert (code, err) == (0, f"note: {sheet}: {told}\n")
+
+
 def test_a_photo_from_arrival_to_recognition(
     book: Run, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
 ) -> None:

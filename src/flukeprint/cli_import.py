@@ -59,7 +59,7 @@ def import_(
     nothing, and an import that was cut off goes on. Labels that disagree are kept as conflicts for
     a person to settle. Exit code 1: some photos were skipped.
     """
-    from flukeprint.catalogue import from_table, read_sheet
+    from flukeprint.catalogue import columns_of, from_table, read_sheet
     from flukeprint.tables import read_table
 
     skipped: list[Any] = []
@@ -69,7 +69,9 @@ def import_(
         _from_lines(data, file)
         return
     if data.suffix.lower() == ".csv":
-        listed, skipped = read_sheet(data, _pairs(columns))
+        named = _pairs(columns)
+        _tell_columns(data, columns_of(data, named))
+        listed, skipped = read_sheet(data, named)
     elif columns:
         raise FlukeprintError("--columns is for a CSV; folders have none")
     else:
@@ -163,6 +165,16 @@ def _tell_import(done: Imported, skipped: int, dry_run: bool, as_json: bool) -> 
         click.echo(f"and {more:,} more conflicts (--json names them all)")
     if skipped:
         click.echo(f"{plural(skipped, 'photo')} skipped")
+
+
+def _tell_columns(sheet: Path, chosen: dict[str, str]) -> None:
+    """What each column was taken for: a wrong guess is seen at once."""
+    from flukeprint.tables import csv_header
+
+    taken = ", ".join(f"{field} from {column}" for field, column in chosen.items())
+    left = [column for column in csv_header(sheet) if column not in chosen.values()]
+    aside = f"; left aside: {', '.join(left)}" if left else ""
+    click.echo(plain(f"note: {sheet}: {taken}{aside}"), err=True)
 
 
 def _from_lines(lines: Path, file: Path) -> None:

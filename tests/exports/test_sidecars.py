@@ -76,5 +76,5 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FlukeprintError, match="say full or bare"):
         write(exporting(sidecars="other"), tmp_path)
     (tmp_path / "root").mkdir()
-    with pytest.raises(FlukeprintError, match="lies in the collection itself"):
-        write(exporting(root=tmp_path / "root"), tmp_path / "root" / "out")
+    with pytest.raises(FlukeprintError, match="photos lie there; name another folder"):
+        write(exporting(root=tmp_path / "root"), tmp_path / "root")

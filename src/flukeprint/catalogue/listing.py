@@ -22,7 +22,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "filepath", "image", "photo", "encountermediaasset0"),
     "identity": (
         *("identity", "individual", "individualid", "id", "whale", "whaleid", "label"),
-        *("markedindividualindividualid", "encounterindividualid", "organismid"),
+        *("animal", "animalid", "catalogid", "catalogueid", "organismname"),
+        *("markedindividualindividualid", "encounterindividualid"),
     ),
     "date": ("date", "eventdate", "datetime", "taken", "datetaken", "datetimeoriginal"),
     "place": ("place", "location", "locality", "site", "area", "encounterverbatimlocality"),
@@ -66,7 +67,7 @@ def read_sheet(
         FlukeprintError: it is no CSV, has no column of paths, two that may be meant, or a date or
             degrees that cannot be understood.
     """
-    chosen = _columns(sheet, csv_header(sheet), columns or {})
+    chosen = columns_of(sheet, columns or {})
     listed, missing = [], []
     for line, row in csv_rows(sheet, (chosen["path"],)):
         told = {name: unguard(row[column]).strip() for name, column in chosen.items()}
@@ -94,8 +95,9 @@ def _facts(told: Mapping[str, str]) -> dict[str, str]:
     return {name: checked_fact(name, text) for name, text in told.items() if text.strip()}
 
 
-def _columns(sheet: Path, header: list[str], named: Mapping[str, str]) -> dict[str, str]:
-    """Which column holds which field."""
+def columns_of(sheet: Path, named: Mapping[str, str]) -> dict[str, str]:
+    """Which of a CSV's columns holds which field. See :func:`read_sheet`."""
+    header = csv_header(sheet)
     for name, column in named.items():
         if name not in FIELDS:
             raise FlukeprintError(f"no field is called {name!r}; there are {', '.join(FIELDS)}")

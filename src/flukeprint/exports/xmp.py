@@ -21,7 +21,7 @@ from flukeprint.catalogue.state import plain
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports.exporting import Exporting, counted
 from flukeprint.exports.xmp_packet import EMPTY, Change, Packet, Property
-from flukeprint.files import check_outside, write_bytes
+from flukeprint.files import write_bytes
 
 STYLES = ("full", "bare")
 BRANCH = ("Whales", "Humpback")
@@ -56,7 +56,7 @@ def write_sidecars(exporting: Exporting, out: Path) -> tuple[str, ...]:
             f"no style of sidecars is called {exporting.sidecars!r}; say {' or '.join(STYLES)}"
         )
     if not exporting.in_place:
-        check_outside(out, exporting.root)
+        _check_apart(out, exporting)
     told = _Told()
     names = frozenset(_flat(name) for name in exporting.names.values())
     for place, files in _by_sidecar(exporting).items():
@@ -122,6 +122,21 @@ def _flat(name: str) -> str:
 
 def _level(name: str, sign: str) -> str:
     return sign.join((*BRANCH, name))
+
+
+def _check_apart(out: Path, exporting: Exporting) -> None:
+    """Sidecars beside the photos are for those who asked for them."""
+    place = os.path.realpath(out)
+    homes = {os.path.realpath(exporting.root)}
+    homes |= {
+        os.path.realpath((exporting.root / path).parent)
+        for photo in exporting.photos
+        for path in photo.paths
+    }
+    if place in homes:
+        raise FlukeprintError(
+            f"{out}: photos lie there; name another folder, or write beside them with --in-place"
+        )
 
 
 def _by_sidecar(exporting: Exporting) -> dict[str, list[tuple[PhotoNow, str]]]:
