@@ -92,6 +92,33 @@ def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
     assert f"warning: {bad}: not a picture in a known format" in err
 
 
+def test_what_waits_for_a_person(book: Run, kaggle: Path) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text(
+        "path,identity,date\ntrain/4.jpg,w_c,2019\ntrain/4.jpg,,2020\ntrain/5.jpg,w_b,\n"
+    )
+    book("catalogue", "import", sheet)
+    code, out, _ = book("catalogue", "conflicts")
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "photo 3 (train/4.jpg): labelled w_b or w_c; date 2019 or 2020",
+            "photo 4 (train/5.jpg): labelled w_b or new_whale",
+            "2 to settle",
+        ],
+    )
+    first, _ = book("catalogue", "conflicts", "--json")[1].splitlines()
+    assert json.loads(first) == {
+        "photo": 3,
+        "path": "train/4.jpg",
+        "labels": ["w_b", "w_c"],
+        "facts": {"date": ["2019", "2020"]},
+    }
+    book("catalogue", "decide", "3", "--same", "w_c")
+    book("catalogue", "decide", "3", "--date", "2020")
+    assert book("catalogue", "conflicts")[1].endswith("\n1 to settle\n")
+
+
 def test_what_a_sheets_columns_were_taken_for(book: Run, kaggle: Path) -> None:
     sheet = kaggle / "sheet.csv"
     sheet.write_text("Filename,Animal ID,Remarks\ntrain/4.jpg,w_b,none\n")

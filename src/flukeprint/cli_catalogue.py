@@ -70,6 +70,35 @@ def show(file: Path, as_json: bool) -> None:
 
 
 @catalogue.command()
+@CATALOGUE
+@JSON
+def conflicts(file: Path, as_json: bool) -> None:
+    """Photos whose labels or facts disagree.
+
+    Settle a label with decide PHOTO --same WHALE, a fact with decide PHOTO --date and the like.
+    """
+    import json
+
+    with _open(file) as book:
+        names, photos = book.individuals(), [book.photo(number) for number in book.conflicts()]
+    for photo in photos:
+        labels = [names[one] for one in photo.labels] + ["new_whale"] * photo.unnamed
+        facts = {name: [photo.facts[name], *more] for name, more in photo.disputed.items()}
+        if photo.state != "conflict":
+            labels = []
+        path = photo.paths[0] if photo.paths else "no file of it is known any more"
+        if as_json:
+            told = {"photo": photo.number, "path": path, "labels": labels, "facts": facts}
+            click.echo(json.dumps(told))
+            continue
+        said = [f"labelled {' or '.join(labels)}"] if labels else []
+        said += [f"{name} {' or '.join(values)}" for name, values in facts.items()]
+        click.echo(cli_decisions.plain(f"photo {photo.number} ({path}): {'; '.join(said)}"))
+    if not as_json:
+        click.echo(f"{len(photos):,} to settle")
+
+
+@catalogue.command()
 @click.argument("whale")
 @CATALOGUE
 @JSON

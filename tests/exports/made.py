@@ -41,6 +41,7 @@ def photo(
         1_000,
         Details(taken=taken, latitude=latitude, longitude=longitude),
         unnamed,
+        {},
     )
 
 

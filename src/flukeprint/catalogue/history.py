@@ -64,7 +64,8 @@ class PhotoNow:
 
     ``labels`` are the individuals it was imported as, ``not_individuals`` those that a person said
     it is not; ``unnamed`` says that it was imported as ``new_whale``. ``facts`` hold what its owner
-    told (``state.FACTS``), where known, and ``details`` what the file tells.
+    told (``state.FACTS``), where known, ``disputed`` what else was told of them and nobody settled,
+    and ``details`` what the file tells.
     """
 
     number: int
@@ -79,6 +80,7 @@ class PhotoNow:
     size_bytes: int
     details: Details
     unnamed: bool
+    disputed: dict[str, tuple[str, ...]]
 
     @property
     def date(self) -> str:
@@ -181,6 +183,14 @@ def _photo(
         size_bytes,
         Details(*details),
         state.UNNAMED in one,
+        {fact: told for fact in state.FACTS if (told := _open(cells, fact))},
+    )
+
+
+def _open(cells: list[tuple[str, int | str, Value]], fact: str) -> tuple[str, ...]:
+    """What else was told of a fact and waits for a person."""
+    return tuple(
+        str(item) for name, item, value in cells if (name, value) == (f"other {fact}", "open")
     )
 
 
