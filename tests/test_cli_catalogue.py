@@ -174,6 +174,8 @@ def test_an_encounter_on_the_command_line(
     first, second = (json.loads(line) for line in out.splitlines())
     assert (code, first["new"], first["encounter"]) == (0, second["new"], "e1")
     assert "2 of 2 photos are not in the catalogue" in err
+    unnamed = book("identify", "--encounter", tmp_path / "e", *more)[1].splitlines()
+    assert json.loads(unnamed[1])["new"] == first["new"]
     listing = tmp_path / "met.csv"
     listing.write_text("path,encounter\n" + "".join(f"e/{p.name},e1\n" for p in photos))
     assert (
@@ -194,7 +196,12 @@ def test_merge_split_rename_undo(book: Run, kaggle: Path) -> None:
     ]
     assert told(book, "catalogue", "show")["individuals"] == 2
     assert book("catalogue", "rename", "w_b", "Notch")[0] == 0  # an alias of w_a by now
-    assert book("catalogue", "split", "Notch", "Zora", "-p", kaggle / "train" / "4.jpg")[0] == 0
+    assert (
+        book(
+            "catalogue", "split", "Notch", "--photos", kaggle / "train" / "4.jpg", "--name", "Zora"
+        )[0]
+        == 0
+    )
     assert told(book, "catalogue", "history", "Zora")["now"]["photos"] == [3]
     code, _, err = book("catalogue", "undo", 2)
     assert (code, "later ones stand on it: event 4 (split, Ann" in err) == (2, True)
@@ -203,6 +210,18 @@ def test_merge_split_rename_undo(book: Run, kaggle: Path) -> None:
     assert told(book, "catalogue", "history", "Notch")["now"]["photos"] == [1, 2]
     assert told(book, "catalogue", "history", "w_b")["now"]["photos"] == [3]
     assert book("catalogue", "undo", 99)[0] == 2
+
+
+def test_names_are_made_up_where_none_is_given(book: Run, kaggle: Path) -> None:
+    train = kaggle / "train"
+    assert (
+        "  whale-4 (individual 4): comes into being\n"
+        in book("catalogue", "decide", train / "5.jpg", "--new", "--why", "notch")[1]
+    )
+    book("catalogue", "decide", train / "6.jpg", "--same", "w_a")
+    out = book("catalogue", "split", "w_a", "--photos", train / "3.jpg", train / "6.jpg")[1]
+    assert "  whale-5 (individual 5): comes into being\n" in out
+    assert told(book, "catalogue", "history", "whale-5")["now"]["photos"] == [2, 5]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from flukeprint.catalogue import Catalogue
     from flukeprint.catalogue.draft import Decision
 
+MADE_UP = "\0"
+"""Stands for a name that the catalogue makes up; no name can hold it."""
 BACKUP_EVERY = 25
 """Events after which a decision is followed by a backup."""
 SEEN = click.option(
@@ -30,7 +32,13 @@ CLOSE_NAMES = 3
 @click.argument("photo")
 @CATALOGUE
 @click.option("--same", metavar="WHALE", help="It shows this individual.")
-@click.option("--new", metavar="NAME", help="It shows an individual new to the catalogue.")
+@click.option(
+    "--new",
+    metavar="[NAME]",
+    is_flag=False,
+    flag_value=MADE_UP,
+    help="It shows an individual new to the catalogue; without NAME one is made up.",
+)
 @click.option("--different", metavar="WHALE", help="It does not show this individual.")
 @click.option("--unsure", is_flag=True, help="Someone looked and could not tell.")
 @click.option("--move", metavar="WHALE", help="It goes to another individual.")
@@ -94,23 +102,29 @@ def merge(
 
 @click.command()
 @click.argument("whale")
-@click.argument("name")
+@click.argument("more", nargs=-1, metavar="[PHOTOS]...")
 @CATALOGUE
-@click.option("--photos", "-p", multiple=True, required=True, help="A photo that goes; repeat.")
+@click.option("--photos", "-p", multiple=True, required=True, help="Photos that go.")
+@click.option("--name", default="", help="The other whale's name; else one is made up.")
 @WHO
 @WHY
 @SEEN
 @DRY_RUN
 @JSON
 def split(
-    whale: str, name: str, file: Path, photos: tuple[str, ...], who: str, why: str,
-    seen: int | None, dry_run: bool, as_json: bool,
+    whale: str, more: tuple[str, ...], file: Path, photos: tuple[str, ...], name: str, who: str,
+    why: str, seen: int | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Say that some photos of WHALE show another, NAME."""
+    """Say that some photos of WHALE show another whale.
+
+    Such as: split Pepper --photos IMG_7.JPG IMG_8.JPG --name Salt
+    """
     from flukeprint.catalogue import Split
 
     with _opened(file) as book:
-        numbers = tuple(photo_number(book, part) for text in photos for part in _parts(text))
+        numbers = tuple(
+            photo_number(book, part) for text in (*photos, *more) for part in _parts(text)
+        )
         decision = Split(individual_number(book, whale), numbers, name)
         _note(book, decision, who, why, seen, dry_run, as_json)
 
@@ -252,7 +266,7 @@ def _about_photo(book: Catalogue, photo: int, said: dict[str, Any]) -> Decision:
         case "same":
             return Same(photo, individual_number(book, said["same"]))
         case "new":
-            return New(photo, said["new"])
+            return New(photo, "" if said["new"] == MADE_UP else said["new"])
         case "different":
             return Different(photo, individual_number(book, said["different"]))
         case "unsure":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from flukeprint.resight import Asked
 
 
+UNNAMED = "encounter"
+"""What an encounter without a name is called."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """Answers with the gallery they come from; ``told`` is what the catalogue adds to each."""
@@ -55,7 +60,14 @@ class Wanted:
 @click.option("--gallery", type=PATH, help="Who is known: a labelled collection.")
 @click.option("--catalogue", "file", type=PATH, help="Who is known: a catalogue's file.")
 @ROOT
-@click.option("--encounter", default="", metavar="NAME", help="All show one whale, met once.")
+@click.option(
+    "--encounter",
+    default="",
+    metavar="[NAME]",
+    is_flag=False,
+    flag_value=UNNAMED,
+    help="All PHOTOS show one whale, met once.",
+)
 @click.option("--encounters", type=PATH, help="CSV with path,encounter: one whale each.")
 @click.option(
     "--top",
@@ -116,6 +128,8 @@ def identify(
         done = _from_folder(gallery, photos, outputs, wanted, model_path, device)
     else:
         assert file is not None
+        if encounter and os.path.exists(encounter):  # --encounter before PHOTOS, without a name
+            photos, encounter = (Path(encounter), *photos), UNNAMED
         if encounter and encounters:
             raise click.UsageError("give one of --encounter and --encounters")
         met = (encounter, encounters)

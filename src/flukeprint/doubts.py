@@ -35,7 +35,7 @@ class Doubt:
     """Something to look at: see :class:`flukeprint.suspicions.Suspicion`.
 
     ``individuals`` and ``photos`` are numbers in the catalogue. ``remedy`` is the catalogue command
-    that would put it right, NAME standing for a name to be given; empty where there is none.
+    that would put it right; empty where there is none.
     """
 
     kind: str
@@ -224,7 +224,7 @@ def _remedy(
         return ("merge", names[individuals[0]], names[individuals[1]])
     if kind == TWO_WHALES:
         numbers = ",".join(str(number) for number in photos)
-        return ("split", names[individuals[0]], "NAME", "--photos", numbers)
+        return ("split", names[individuals[0]], "--photos", numbers)
     if kind == WRONG_NAME:
         return ("decide", str(photos[0]), "--move", names[individuals[1]])
     return ()

@@ -95,7 +95,7 @@ def test_new(book: Catalogue) -> None:
     assert refused(book, New(4, "A")) == (
         "'A' is the name of individual 1; names are given once, choose another"
     )
-    for name in ("", "  ", "a\nb", "x" * 201):
+    for name in ("  ", "a\nb", "x" * 201):
         assert "cannot be a name" in refused(book, New(4, name))
 
 
@@ -284,3 +284,10 @@ def test_evidence_is_of_the_photo(book: Catalogue) -> None:
 def test_photos_of_the_small_catalogue_are_told_by_their_content(book: Catalogue) -> None:
     assert book.find_photo(photo(3).sha256) == 3
     assert book.find_photo(photo(9).sha256) is None
+
+
+def test_a_name_is_made_up_where_none_is_given(book: Catalogue) -> None:
+    book.decide(Rename(1, "whale-3"), who="Bo")
+    assert "name none -> whale-4" in book.decide(New(4), who="Bo").lines[1]
+    book.decide(Split(1, (2,)), who="Bo")
+    assert book.individuals() == {1: "whale-3", 2: "B", 3: "whale-4", 4: "whale-5"}

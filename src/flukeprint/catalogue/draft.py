@@ -166,12 +166,22 @@ class Draft:
 
     def new_individual(self, name: str) -> int:
         """Make an individual; its number was never used before."""
-        last = self.link.execute("SELECT coalesce(max(id), 0) FROM individual").fetchone()[0]
-        number = int(last) + 1 + len(self.born)
+        number = self._next_individual()
         self.born.append(number)
         self.set(1, "i", number, "alive")
         self.set(name, "i", number, "name")
         return number
+
+    def _next_individual(self) -> int:
+        last = self.link.execute("SELECT coalesce(max(id), 0) FROM individual").fetchone()[0]
+        return int(last) + 1 + len(self.born)
+
+    def made_up_name(self) -> str:
+        """A name for an individual that nobody gave one yet."""
+        number = self._next_individual()
+        while state.holders(self.link, f"whale-{number}"):
+            number += 1
+        return f"whale-{number}"
 
     def free_name(self, name: str, *, of: int | None = None) -> str:
         """A name that an individual may get; an alias of individual ``of`` is free, too.

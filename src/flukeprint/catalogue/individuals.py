@@ -49,12 +49,15 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Some photos of an individual are another one, which is new and gets a name."""
+    """Some photos of an individual are another one, which is new and gets a name.
+
+    Without a name one is made up, such as ``whale-12``.
+    """
 
     kind: ClassVar[str] = "split"
     individual: int
     photos: tuple[int, ...]
-    name: str
+    name: str = ""
 
     def plan(self, draft: Draft) -> None:
         """Refused where a photo is not the individual's, or none would be left."""
@@ -72,7 +75,9 @@ class Split:
                 f"{draft.name(individual)} has {len(members)} photos; "
                 "name some of them to split off, not none and not all"
             )
-        name = draft.free_name(self.name, of=individual)
+        name = draft.made_up_name()
+        if self.name:
+            name = draft.free_name(self.name, of=individual)
         draft.set(None, "i", individual, "alias", name)  # what a merge brought may go again
         new = draft.new_individual(name)
         for photo in photos:

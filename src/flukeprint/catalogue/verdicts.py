@@ -49,17 +49,21 @@ class Different:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """The photo shows an individual that the catalogue does not have; it gets this name."""
+    """The photo shows an individual that the catalogue does not have; it gets this name.
+
+    Without a name one is made up, such as ``whale-12``.
+    """
 
     kind: ClassVar[str] = "new"
     photo: int
-    name: str
+    name: str = ""
 
     def plan(self, draft: Draft) -> None:
         """Refused where the photo is confirmed already, or the name is taken."""
         photo = draft.photo(self.photo)
         _not_confirmed(draft, photo)
-        _confirm(draft, photo, draft.new_individual(draft.free_name(self.name)))
+        name = draft.free_name(self.name) if self.name else draft.made_up_name()
+        _confirm(draft, photo, draft.new_individual(name))
 
 
 @dataclass(frozen=True, slots=True)
