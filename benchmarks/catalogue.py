@@ -1,6 +1,6 @@
 """What a catalogue costs: ratios of one run, beside the least that the same answer could cost.
 
-python benchmarks/catalogue.py DATA --out FOLDER [--timed 3000] [--photos 1000000] [--made FILE]
+python benchmarks/catalogue.py DATA --out FOLDER [--timed N] [--photos 1000000] [--made FILE]
 
 Imports DATA's labelled photos beside hashing and decoding the same ones; measures bytes for each
 photo; makes a catalogue of a million photos and asks it beside bare SQLite.
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--timed", type=int, default=3_000, help="photos of DATA to time")
+    parser.add_argument("--timed", type=int, help="only so many photos of DATA to time")
     parser.add_argument("--photos", type=int, default=1_000_000, help="photos to make up")
     parser.add_argument("--made", type=Path, help="keep the made catalogue here, or take it from")
     parser.add_argument("--check", action="store_true", help="check the made catalogue, too")
@@ -65,7 +65,7 @@ def main() -> None:
     (options.out / "catalogue.json").write_text(text, encoding="utf-8")
 
 
-def importing(data: Path, folder: Path, timed: int) -> dict[str, float]:
+def importing(data: Path, folder: Path, timed: int | None) -> dict[str, float]:
     """The import beside hashing and decoding, in turn; and the size of all of DATA."""
     listed = from_table(read_table(data))
     some = listed[:timed]
@@ -246,8 +246,8 @@ def asking(path: Path, photos: int) -> dict[str, float]:
             cold[1].append(seconds(_bare, path, query, number))
         for how, (ours, bare) in (("warm", warm), ("cold", cold)):
             one, other = statistics.median(ours), statistics.median(bare)
-            found[f"history of a {what}, {how}, ms"] = 1_000 * one
-            found[f"history of a {what}, {how}, / bare"] = one / other
+            found[f"history, {what}, {how}, ms"] = 1_000 * one
+            found[f"history, {what}, {how}, / bare"] = one / other
     return {key: float(f"{value:.4g}") for key, value in found.items()}
 
 

@@ -10,8 +10,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flukeprint.catalogue.catalogue import Catalogue
@@ -24,7 +25,7 @@ from flukeprint.progress import Progress, no_progress
 from flukeprint.records import Failure
 
 BATCH = 2_000
-AHEAD = 256  # files that threads read before any of them is passed on
+AHEAD = 32  # files that threads read while those before them are noted; more get in their way
 MOST_NS = 2**63 - 1
 
 
@@ -82,11 +83,19 @@ def _read(
     for one in listed:
         told.setdefault(one.path, []).append(one)
     waiting = iter(told)
+
+    @cache
+    def folder_of(folder: Path) -> str:
+        return path_from(root, folder)
+
+    def name_of(path: Path) -> str:
+        return PurePosixPath(folder_of(path.parent), path.name).as_posix()
+
     with ThreadPoolExecutor(max_workers=4) as pool:  # Pillow decodes outside Python's lock
 
         def ahead() -> tuple[list[Path], Iterator[Incoming | Failure]]:
             some = list(islice(waiting, AHEAD))
-            return some, pool.map(lambda path: _one(path, root, known), some)
+            return some, pool.map(lambda path: _one(path, name_of(path), known), some)
 
         then = ahead()
         while then[0]:
@@ -106,9 +115,8 @@ def _with(found: Incoming, told: Listed) -> Incoming:
     return replace(found, label=told.label, **facts)
 
 
-def _one(path: Path, root: Path, known: Mapping[str, KnownFile]) -> Incoming | Failure:
-    """A file as it is, or why it cannot be read."""
-    name = path_from(root, path)
+def _one(path: Path, name: str, known: Mapping[str, KnownFile]) -> Incoming | Failure:
+    """A file as it is, or why it cannot be read; ``name`` is its path from the root."""
     try:
         name.encode()
     except UnicodeEncodeError:
