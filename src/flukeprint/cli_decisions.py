@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 MADE_UP = "\0"
 """Stands for a name that the catalogue makes up; no name can hold it."""
-BACKUP_EVERY = 25
-"""Events after which a decision is followed by a backup."""
+BACKUP_EVERY, BACKUP_BYTES = 25, 2_000_000
+"""Events after which a decision is followed by a backup; for a large catalogue, which takes longer
+to copy and check, as many as it has so many bytes."""
 SEEN = click.option(
     "--seen",
     type=int,
@@ -227,9 +228,10 @@ def writable(file: Path) -> bool:
     return os.access(file, os.W_OK) and os.access(file.absolute().parent, os.W_OK)
 
 
-def back_up(book: Catalogue, *, every: int = BACKUP_EVERY) -> None:
+def back_up(book: Catalogue, *, every: int | None = None) -> None:
     """Keep a backup where so many events came since the last one."""
-    made = book.keep_backup(every=every)
+    usual = max(BACKUP_EVERY, book.path.stat().st_size // BACKUP_BYTES)
+    made = book.keep_backup(every=usual if every is None else every)
     if made:
         click.echo(f"backup: {made}", err=True)
 

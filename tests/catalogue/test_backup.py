@@ -111,3 +111,31 @@ def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
         Catalogue.open(path, migrations=broken)
     assert path.read_bytes() == before
     Catalogue.open(path).close()
+
+
+def test_a_backup_every_so_many_events(book: Catalogue) -> None:
+    """One at once, and the next three events later."""
+    made = [book.keep_backup(every=3)]
+    for name in "XYZ":
+        book.decide(Rename(1, name), who="Ann")
+        made.append(book.keep_backup(every=3))
+    assert [path.name if path else None for path in made] == [
+        "whales.r1.backup",
+        None,
+        None,
+        "whales.r4.backup",
+    ]
+
+
+def test_what_a_killed_backup_left_goes_after_a_day(book: Catalogue) -> None:
+    folder = book.path.with_name(f"{book.path.name}.backups")
+    folder.mkdir()
+    old, fresh, other = (
+        folder / name for name in (".whales.r1.backup.ab", ".whales.r2.backup.cd", ".others")
+    )
+    for path in (old, fresh, other):
+        path.touch()
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    book.keep_backup()
+    assert (old.exists(), fresh.exists(), other.exists()) == (False, True, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.files import make_folder
 
 KEPT = 10
+FORGOTTEN_S = 86_400.0  # no backup takes a day: what is older and has no name is left over
 
 
 def copy_whole(link: sqlite3.Connection, target: Path, migrations: tuple[Migration, ...]) -> int:
@@ -75,6 +77,9 @@ def keep_backup(
     with told(folder):
         for _, old in older[: -(KEPT - 1)]:
             old.unlink(missing_ok=True)
+        for part in folder.glob(f".{path.stem}.r*"):  # of a backup that was killed
+            if time.time() - part.stat().st_mtime > FORGOTTEN_S:
+                part.unlink(missing_ok=True)
     return target
 
 
