@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -301,29 +302,67 @@ def test_everything_goes_out_and_comes_back(book: Run, tmp_path: Path) -> None:
     shown = [told(book, "catalogue", "show", "--catalogue", f) for f in (tmp_path / "book", again)]
     assert shown[0] == shown[1]
     assert book("catalogue", "check", "--catalogue", again)[0] == 0
-    empty = tmp_path / "empty"
-    assert book("catalogue", "init", empty)[0] == 0
-    assert book("catalogue", "import", lines, "--catalogue", empty)[0] == 0
-    assert told(book, "catalogue", "show", "--catalogue", empty) == shown[0]
     code, _, err = book("catalogue", "import", lines)
-    assert (code, "holds decisions already" in err) == (2, True)
+    assert (code, "name a new file" in err) == (2, True)
 
 
-def test_exports_go_out_and_tell_what_they_left_out(book: Run, tmp_path: Path) -> None:
+def test_exports_go_out_and_tell_what_they_left_out(
+    book: Run, kaggle: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "photos.csv"
     code, said, err = book("catalogue", "export", "photos", out)
     assert (code, said) == (0, f"6 photos, 2 of them unknown: {out}\n")
     assert out.read_text().splitlines()[1] == '1,"train/1.jpg","w_a",""'
     code, _, err = book("catalogue", "export", "capture-history", tmp_path / "met.csv")
     assert (code, "left out 6 photos, such as train/1.jpg: no date" in err) == (0, True)
-    before = (tmp_path / "book").read_bytes()
-    code, _, err = book("catalogue", "export", "photos", tmp_path / "book")
-    assert (code, "this file is read, not written" in err) == (2, True)
-    assert (tmp_path / "book").read_bytes() == before
+    shutil.copy(tmp_path / "book", tmp_path / "other")
+    photo = kaggle / "train" / "4.jpg"
+    before = [path.read_bytes() for path in (tmp_path / "book", tmp_path / "other", photo)]
+    for form in ("photos", "lines", "darwin-core"):
+        for path in (tmp_path / "book", tmp_path / "other", photo):
+            code, _, err = book("catalogue", "export", form, path)
+            assert (code, "name another" in err) == (2, True)
+    after = [path.read_bytes() for path in (tmp_path / "book", tmp_path / "other", photo)]
+    assert after == before
 
 
 def test_formats_are_those_that_there_are() -> None:
     assert (*exports.FORMATS, "lines") == cli_export.FORMATS
+
+
+def test_a_backup_that_fails_is_a_warning(book: Run, tmp_path: Path, kaggle: Path) -> None:
+    """What was decided is noted all the same."""
+    shutil.rmtree(tmp_path / "book.backups")
+    (tmp_path / "book.backups").touch()
+    code, out, err = book("catalogue", "decide", kaggle / "train" / "4.jpg", "--unsure")
+    assert (code, out.splitlines()[0]) == (0, "event 2: unsure")
+    assert "warning: all is noted, but no backup was made" in err
+
+
+def test_degrees_that_disagree_are_settled(book: Run, kaggle: Path) -> None:
+    photo = kaggle / "train" / "4.jpg"
+    for latitude in (10, 11):
+        book("catalogue", "add", photo, "--latitude", latitude, "--longitude", 20)
+    assert "latitude 10 or 11" in book("catalogue", "conflicts")[1]
+    assert book("catalogue", "decide", photo, "--latitude", "11")[0] == 0
+    assert book("catalogue", "conflicts")[1] == "0 to settle\n"
+
+
+def test_a_fact_whose_first_telling_was_undone(book: Run, kaggle: Path) -> None:
+    photo = kaggle / "train" / "4.jpg"
+    for date in (2020, 2021):
+        book("catalogue", "add", photo, "--date", date)
+    assert book("catalogue", "undo", 2)[0] == 0
+    assert book("catalogue", "conflicts")[0] == 0
+
+
+def test_a_file_that_is_called_like_a_number(
+    book: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "4").write_bytes(b"another photo")
+    code, _, err = book("catalogue", "decide", "4", "--unsure")
+    assert (code, "4: no such photo in" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +374,10 @@ def test_formats_are_those_that_there_are() -> None:
         ("identify", "a.jpg", "--gallery", "x", "--encounter", "e"),
     ],
 )
-def test_options_that_do_not_go_together(run: Run, arguments: tuple[str, ...]) -> None:
+def test_options_that_do_not_go_together(
+    run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLUKEPRINT_CATALOGUE")
     code, _, err = run(*arguments)
     assert code == 2
     assert "Usage: " in err

@@ -64,11 +64,11 @@ def test_planted_faults_come_first(book: Catalogue, network: Network) -> None:
     names = book.individuals()
     two = first[TWO_NAMES]
     assert {names[number] for number in two.individuals} == {"A", "again A"}
-    assert two.remedy == ("merge", *(names[number] for number in two.individuals))
+    assert two.remedy == ("merge", "--", *(names[number] for number in two.individuals))
     wrong = first[WRONG_NAME]
     assert wrong.photos == (8,)
     assert [names[number] for number in wrong.individuals] == ["C", "B"]
-    assert wrong.remedy == ("decide", "8", "--move", "B")
+    assert wrong.remedy == ("decide", "8", "--move=B")
     assert {pair.photos for pair in wrong.evidence} <= {(4, 8), (5, 8), (6, 8), (7, 8)}
     assert TWINS not in first
 
@@ -149,6 +149,6 @@ def test_on_the_command_line(
     told = [json.loads(line) for line in run("audit", "--most", 1, "--json").splitlines()]
     assert sorted(one["kind"] for one in told) == ["two names", "two whales", "wrong name"]
     said = run("audit", "--most", 1)
-    assert "  if so: flukeprint catalogue decide 8 --move B\n" in said
+    assert "  if so: flukeprint catalogue decide 8 --move=B\n" in said
     assert "to look at: 1 " in said
     assert run("cluster").splitlines() == ["0 groups of 0 unidentified photos"]

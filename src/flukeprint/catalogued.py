@@ -60,15 +60,21 @@ class CatalogueGallery:
         self._encounters = {row.encounter for row in rows} - {""}
         self.whole = self._index(range(len(rows)))
 
-    def without(self, hashes: set[str], encounter: str) -> GalleryIndex:
-        """The gallery but for these photos and those of this encounter."""
-        if not hashes & self._hashes and encounter not in self._encounters:
+    def there(
+        self, hashes: set[str], encounters: set[str]
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Those of some photos and encounters that the gallery holds."""
+        return frozenset(hashes & self._hashes), frozenset(encounters & self._encounters)
+
+    def without(self, hashes: frozenset[str], encounters: frozenset[str]) -> GalleryIndex:
+        """The gallery but for these photos and those of these encounters."""
+        if not hashes and not encounters:
             return self.whole
         return self._index(
             [
                 place
                 for place, row in enumerate(self._rows)
-                if row.sha256 not in hashes and (not encounter or row.encounter != encounter)
+                if row.sha256 not in hashes and row.encounter not in encounters
             ]
         )
 
@@ -175,7 +181,8 @@ def _why_missing(place: Path) -> str:
 
 def table_of(catalogue: Catalogue) -> Table:
     """The gallery as a labelled collection, for what shows or writes answers."""
-    rows = gallery_rows(catalogue.photos(), catalogue.individuals())
+    photos, names, _ = catalogue.moment()
+    rows = gallery_rows(photos, names)
     return Table(
         catalogue.path,
         tuple(

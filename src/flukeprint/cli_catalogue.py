@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flukeprint import cli_decisions, cli_export, cli_import, cli_review
-from flukeprint.cli_options import CATALOGUE, JSON, PATH, WHO, json_text
+from flukeprint.cli_options import CATALOGUE, JSON, PATH, WHO, json_text, say
 
 if TYPE_CHECKING:
     from flukeprint.catalogue import Catalogue
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def catalogue() -> None:
     """Keep a catalogue: photos, individuals and every decision, in one file.
 
-    Start with: flukeprint catalogue init whales.fluke-catalogue. $FLUKEPRINT_CATALOGUE may name the
+    Start with: flukeprint catalogue init whales.fpc. $FLUKEPRINT_CATALOGUE may name the
     file for all commands.
     """
 
@@ -80,10 +80,15 @@ def conflicts(file: Path, as_json: bool) -> None:
     import json
 
     with _open(file) as book:
-        names, photos = book.individuals(), [book.photo(number) for number in book.conflicts()]
+        everything, names, _ = book.moment()
+        waiting = {*book.conflicts()}
+        photos = [photo for photo in everything if photo.number in waiting]
     for photo in photos:
         labels = [names[one] for one in photo.labels] + ["new_whale"] * photo.unnamed
-        facts = {name: [photo.facts[name], *more] for name, more in photo.disputed.items()}
+        facts = {
+            name: [told for told in (photo.facts.get(name), *more) if told]
+            for name, more in photo.disputed.items()
+        }
         if photo.state != "conflict":
             labels = []
         path = photo.paths[0] if photo.paths else "no file of it is known any more"
@@ -93,7 +98,7 @@ def conflicts(file: Path, as_json: bool) -> None:
             continue
         said = [f"labelled {' or '.join(labels)}"] if labels else []
         said += [f"{name} {' or '.join(values)}" for name, values in facts.items()]
-        click.echo(cli_decisions.plain(f"photo {photo.number} ({path}): {'; '.join(said)}"))
+        say(f"photo {photo.number} ({path}): {'; '.join(said)}")
     if not as_json:
         click.echo(f"{len(photos):,} to settle")
 
@@ -128,7 +133,7 @@ def history(whale: str, file: Path, as_json: bool) -> None:
     for entry in entries:
         undone = f", undone by event {entry.undone}" if entry.undone else ""
         why = f": {entry.event.why}" if entry.event.why else ""
-        click.echo(cli_decisions.plain(f"{entry.event}{undone}{why}"))
+        say(f"{entry.event}{undone}{why}")
         cli_decisions.echo_lines(entry.lines)
 
 
@@ -152,7 +157,7 @@ def check(file: Path, new: Path | None, who: str, as_json: bool) -> None:
         click.echo(json_text({**told, "rescued": saved.rows if saved else None}))
     else:
         for line in report.problems:
-            click.echo(cli_decisions.plain(line))
+            say(line)
         rows = ", ".join(f"{count:,} {table}" for table, count in report.savable.items() if count)
         click.echo(f"{file}: {'whole' if report.whole else 'not whole'}; can be read: {rows}")
         if saved:
@@ -197,7 +202,7 @@ def backup(to: Path | None, file: Path, as_json: bool) -> None:
         click.echo(f"{made}: whole" if made else f"{file}: backed up already; nothing is new")
 
 
-def _open(file: Path, root: Path | None = None) -> Catalogue:
+def _open(file: Path) -> Catalogue:
     from flukeprint.catalogue import Catalogue
 
-    return Catalogue.open(file, root=root, read_only=not cli_decisions.writable(file))
+    return Catalogue.open(file, read_only=not cli_decisions.writable(file))

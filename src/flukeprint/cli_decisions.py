@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flukeprint.cli_options import CATALOGUE, DRY_RUN, JSON, WHO, WHY, json_text
+from flukeprint.cli_options import CATALOGUE, DRY_RUN, JSON, WHO, WHY, json_text, say
 from flukeprint.errors import FlukeprintError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ SEEN = click.option(
     type=int,
     help="The last event when you looked: refuse if what you decide about changed since.",
 )
+FACTS = ("date", "place", "latitude", "longitude", "photographer")
 CLOSE_NAMES = 3
 
 
@@ -47,6 +48,8 @@ CLOSE_NAMES = 3
 @click.option("--box", metavar="X0,Y0,X1,Y1", help="Where the fluke is, in shares of the photo.")
 @click.option("--date", help="When it was taken; settles what disagrees.")
 @click.option("--place", help="Where it was taken.")
+@click.option("--latitude", help="In decimal degrees, south negative.")
+@click.option("--longitude", help="In decimal degrees, west negative.")
 @click.option("--photographer", help="Who took it.")
 @click.option("--ranking", type=int, help="The ranking on screen; else the last one shown.")
 @WHO
@@ -189,8 +192,8 @@ def photo_number(book: Catalogue, text: str) -> int:
         found = book.find_photo(read.sha256)
     else:
         found = book.photo_at(path) or book.photo_at(book.root / path)
-    if found is None and text.isdecimal():
-        found = int(text)
+        if found is None and text.isdecimal():
+            found = int(text)
     if found is None:
         raise FlukeprintError(f"{text}: no such photo in {book.path}; catalogue add brings it in")
     return found
@@ -231,22 +234,19 @@ def writable(file: Path) -> bool:
 def back_up(book: Catalogue, *, every: int | None = None) -> None:
     """Keep a backup where so many events came since the last one."""
     usual = max(BACKUP_EVERY, book.path.stat().st_size // BACKUP_BYTES)
-    made = book.keep_backup(every=usual if every is None else every)
+    try:
+        made = book.keep_backup(every=usual if every is None else every)
+    except FlukeprintError as error:
+        say(f"warning: all is noted, but no backup was made: {error}", err=True)
+        return
     if made:
-        click.echo(f"backup: {made}", err=True)
-
-
-def plain(text: str) -> str:
-    """A line that is safe to print, whatever names it holds."""
-    from flukeprint.pages import printable
-
-    return printable(text)
+        say(f"backup: {made}", err=True)
 
 
 def echo_lines(lines: Iterable[str]) -> None:
     """Print lines below what they belong to."""
     for line in lines:
-        click.echo(plain(f"  {line}"))
+        say(f"  {line}")
 
 
 def _opened(file: Path) -> Catalogue:
@@ -259,7 +259,7 @@ def _about_photo(book: Catalogue, photo: int, said: dict[str, Any]) -> Decision:
     """The one decision that the options name."""
     from flukeprint.catalogue import CorrectBox, Describe, Different, Move, New, Same, Unsure
 
-    facts = {name: said.pop(name) for name in ("date", "place", "photographer") if name in said}
+    facts = {name: said.pop(name) for name in FACTS if name in said}
     where = {name for name in ("move", "encounter") if name in said}
     ways = [*(said.keys() - where), *(["move"] if where else []), *(["facts"] if facts else [])]
     if len(ways) != 1:

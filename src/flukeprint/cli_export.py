@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from flukeprint.cli_options import CATALOGUE, PATH, ROOT
+from flukeprint.cli_options import CATALOGUE, PATH, ROOT, say
+from flukeprint.errors import FlukeprintError
 
 FORMATS = (
     *("capture-history", "photos", "darwin-core", "xmp", "wildbook", "competition"),
@@ -55,21 +56,24 @@ def export(
     """
     from flukeprint.catalogue import Catalogue
     from flukeprint.catalogue.lines import write_lines
+    from flukeprint.catalogue.store import MAGIC
     from flukeprint.exports import FORMATS as WRITERS
     from flukeprint.exports import Exporting
     from flukeprint.files import check_outputs
 
-    if form == "lines":
-        rows = write_lines(file, out, embeddings=not no_embeddings)
-        told = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
-        click.echo(f"{out}: {told}")
-        return
+    if out.is_file() and out.open("rb").read(len(MAGIC)) == MAGIC:
+        raise FlukeprintError(f"{out}: is a catalogue or a backup of one; name another file")
     with Catalogue.open(file, root=root, read_only=True) as book:
         photos, names, shares = book.moment()
         check_outputs({"OUT": out}, [file, *(book.root / p for one in photos for p in one.paths)])
+        if form == "lines":
+            rows = write_lines(file, out, embeddings=not no_embeddings)
+            told = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
+            say(f"{out}: {told}")
+            return
         options = {name: value for name, value in chosen.items() if value}
         exporting = Exporting(photos, names, book.root, shares, **options)
         told_lines = WRITERS[form](exporting, out)
-    click.echo(told_lines[0])
+    say(told_lines[0])
     for line in told_lines[1:]:
-        click.echo(f"note: {line}", err=True)
+        say(f"note: {line}", err=True)

@@ -58,7 +58,12 @@ class Wanted:
 @click.command()
 @click.argument("photos", nargs=-1, type=PATH)
 @click.option("--gallery", type=PATH, help="Who is known: a labelled collection.")
-@click.option("--catalogue", "file", type=PATH, help="Who is known: a catalogue's file.")
+@click.option(
+    "--catalogue",
+    "file",
+    type=PATH,
+    help="Who is known: a catalogue's file; else $FLUKEPRINT_CATALOGUE.",
+)
 @ROOT
 @click.option(
     "--encounter",
@@ -118,6 +123,8 @@ def identify(
     unidentified are asked about. Exit code 1 means that some photos could not be read and the rest
     were answered.
     """
+    if gallery is None and file is None and os.environ.get("FLUKEPRINT_CATALOGUE"):
+        file = Path(os.environ["FLUKEPRINT_CATALOGUE"])
     if (gallery is None) == (file is None):
         raise click.UsageError("give one of --gallery DATA and --catalogue FILE")
     outputs = {"--csv": csv_path, "--kaggle": kaggle, "--sheet": sheet}
@@ -128,7 +135,8 @@ def identify(
         done = _from_folder(gallery, photos, outputs, wanted, model_path, device)
     else:
         assert file is not None
-        if encounter and os.path.exists(encounter):  # --encounter before PHOTOS, without a name
+        # --encounter before PHOTOS, without a name; encounters are often named as their folder is
+        if os.path.isfile(encounter) or (encounter and not photos and os.path.exists(encounter)):
             photos, encounter = (Path(encounter), *photos), UNNAMED
         if encounter and encounters:
             raise click.UsageError("give one of --encounter and --encounters")
@@ -201,8 +209,10 @@ def _from_catalogue(
             click.echo(f"note: {file}: read-only; what is shown is not noted there", err=True)
         asked = _asked(book, photos, *met)
         table = table_of(book)
-        read = [file, *(one.path for one in asked), *(row.path for row in table.rows)]
-        check_outputs(outputs, read)
+        revision = book.revision  # before anything is compared: what is told is not newer than it
+        kept = [book.root / path for photo in book.photos() for path in photo.paths]
+        lists = [met[1]] if met[1] else []
+        check_outputs(outputs, [file, *lists, *(one.path for one in asked), *kept])
         network = _network(model_path, device)
         with progress_bar() as progress:
             found, failures = resight(
@@ -216,7 +226,6 @@ def _from_catalogue(
                 note=note,
                 progress=progress,
             )
-        revision = book.revision
     strange = sum(one.photo is None for one in found)
     if strange:
         click.echo(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flukeprint.cli_decisions import back_up, plain
+from flukeprint.cli_decisions import back_up
 from flukeprint.cli_options import (
     CATALOGUE,
     DATA,
@@ -20,6 +20,7 @@ from flukeprint.cli_options import (
     WHO,
     WHY,
     json_text,
+    say,
 )
 from flukeprint.errors import FlukeprintError
 
@@ -64,7 +65,7 @@ def import_(
 
     skipped: list[Any] = []
     if data.suffix.lower() == ".jsonl":
-        if columns or root or dry_run:
+        if columns or root or dry_run or as_json:
             raise FlukeprintError(f"{data}: lines of a whole catalogue; they take no options")
         _from_lines(data, file)
         return
@@ -78,7 +79,7 @@ def import_(
         table = read_table(data)
         listed = from_table(table)
         for note in table.notes:
-            click.echo(f"note: {data}: {note}", err=True)
+            say(f"note: {data}: {note}", err=True)
     _bring_in(file, root, listed, skipped, who, why, dry_run, as_json)
 
 
@@ -116,7 +117,7 @@ def add(
 
     found = find_photos(photos)
     for line in left_out(photos):
-        click.echo(f"warning: {line}", err=True)
+        say(f"warning: {line}", err=True)
     _bring_in(file, root, from_files(found, facts), [], who, why, dry_run, as_json)
 
 
@@ -138,10 +139,11 @@ def _bring_in(
 
     with Catalogue.open(file, root=root) as book, progress_bar() as progress:
         done = bring_in(book, listed, who=who, why=why, dry_run=dry_run, progress=progress)
-        if done.events:
+    if done.events:
+        with Catalogue.open(file, root=root) as book:
             back_up(book, every=1)
     for failure in (*skipped, *done.skipped):
-        click.echo(f"warning: {failure.path}: {failure.reason}; skipped", err=True)
+        say(f"warning: {failure.path}: {failure.reason}; skipped", err=True)
     missed = len(skipped) + len(done.skipped)
     _tell_import(done, missed, dry_run, as_json)
     sys.exit(1 if missed else 0)
@@ -159,7 +161,7 @@ def _tell_import(done: Imported, skipped: int, dry_run: bool, as_json: bool) -> 
     begin = "would be " if dry_run else ""
     click.echo(f"{begin}{counts}; {plural(counts.known, 'file')} known already")
     for line in counts.conflicts[:CONFLICTS_SHOWN]:
-        click.echo(plain(f"conflict: {line}"))
+        say(f"conflict: {line}")
     more = len(counts.conflicts) - CONFLICTS_SHOWN
     if more > 0:
         click.echo(f"and {more:,} more conflicts (--json names them all)")
@@ -174,29 +176,21 @@ def _tell_columns(sheet: Path, chosen: dict[str, str]) -> None:
     taken = ", ".join(f"{field} from {column}" for field, column in chosen.items())
     left = [column for column in csv_header(sheet) if column not in chosen.values()]
     aside = f"; left aside: {', '.join(left)}" if left else ""
-    click.echo(plain(f"note: {sheet}: {taken}{aside}"), err=True)
+    say(f"note: {sheet}: {taken}{aside}", err=True)
 
 
 def _from_lines(lines: Path, file: Path) -> None:
-    """Make a catalogue of another's lines; one that is there has to be empty."""
-    from flukeprint.catalogue import Catalogue
+    """Make a catalogue of another's lines; never in place of one that somebody may be using."""
     from flukeprint.catalogue.lines import read_lines
 
-    if not file.exists():
-        rows = read_lines(lines, file)
-    else:
-        with Catalogue.open(file) as book:
-            if book.revision:
-                raise FlukeprintError(
-                    f"{file}: holds decisions already; lines make a catalogue of their own, "
-                    "name a new file with --catalogue"
-                )
-        fresh = file.with_name(f".{file.name}.lines")
-        fresh.unlink(missing_ok=True)
-        rows = read_lines(lines, fresh)
-        os.replace(fresh, file)
+    if os.path.lexists(file):
+        raise FlukeprintError(
+            f"{file}: is there already; lines make a catalogue of their own, name a new file "
+            "with --catalogue"
+        )
+    rows = read_lines(lines, file)
     told = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
-    click.echo(f"{file}: {told}")
+    say(f"{file}: {told}")
 
 
 def _pairs(columns: tuple[str, ...]) -> dict[str, str]:

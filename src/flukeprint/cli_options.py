@@ -73,14 +73,21 @@ def photos_under(paths: tuple[Path, ...]) -> list[Path]:
 
     found = find_photos(paths)
     for line in left_out(paths):
-        click.echo(f"warning: {line}", err=True)
+        say(f"warning: {line}", err=True)
     return found
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line that is safe for a terminal, whatever names it holds."""
+    from flukeprint.pages import terminal_line
+
+    click.echo(terminal_line(text), err=err)
 
 
 def tell_failures(failures: Iterable[Failure]) -> None:
     """Warn of photos that were left out."""
     for failure in failures:
-        click.echo(f"warning: {failure.path}: {failure.reason}; left out", err=True)
+        say(f"warning: {failure.path}: {failure.reason}; left out", err=True)
 
 
 def _user() -> str:

@@ -19,6 +19,7 @@ from flukeprint.cli_options import (
     MODEL,
     ROOT,
     cache_folder,
+    say,
     tell_failures,
 )
 
@@ -59,7 +60,7 @@ def cluster(file: Path, least: float, as_json: bool, **how: Any) -> None:
             _echo_json({**asdict(group), "paths": [paths[number] for number in group.photos]})
         return
     for group in groups:
-        click.echo(f"{share(group.probability)}  {_named(group.photos, paths)}")
+        say(f"{share(group.probability)}  {_named(group.photos, paths)}")
     photos = sum(len(group.photos) for group in groups)
     click.echo(f"{len(groups):,} groups of {photos:,} unidentified photos")
 
@@ -90,7 +91,7 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
 
     with _ready(file, **how) as (book, ready):
         doubts, failures = audit_catalogue(book, most=most, **ready)
-        paths, names = _paths(book), book.individuals()
+        paths, names = _paths(book), book.all_names()
     tell_failures(failures)
     for doubt in doubts:
         whales = [names[number] for number in doubt.individuals]
@@ -103,14 +104,14 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
                 }
             )
             continue
-        click.echo(_plain(f"{doubt.kind}: {', '.join(whales)} (log-odds {doubt.strength:.1f})"))
+        say(f"{doubt.kind}: {', '.join(whales)} (log-odds {doubt.strength:.1f})")
         if doubt.photos:
-            click.echo(f"  {_named(doubt.photos, paths)}")
+            say(f"  {_named(doubt.photos, paths)}")
         for one in doubt.evidence:
             pair = " beside ".join(f"{n} ({paths[n]})" for n in one.photos)
-            click.echo(_plain(f"  alike {one.similarity:.2f}: {pair}"))
+            say(f"  alike {one.similarity:.2f}: {pair}")
         if doubt.remedy:
-            click.echo(_plain(f"  if so: flukeprint catalogue {shlex.join(doubt.remedy)}"))
+            say(f"  if so: flukeprint catalogue {shlex.join(doubt.remedy)}")
     if not as_json:
         counts = Counter(doubt.kind for doubt in doubts)
         told = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
@@ -150,13 +151,7 @@ def _named(photos: tuple[int, ...], paths: dict[int, str]) -> str:
     """Photos by number and path, a few of them."""
     told = ", ".join(f"{number} ({paths[number]})" for number in photos[:SHOWN])
     more = f" and {len(photos) - SHOWN} more" if len(photos) > SHOWN else ""
-    return _plain(f"photos {told}{more}")
-
-
-def _plain(text: str) -> str:
-    from flukeprint.pages import printable
-
-    return printable(text)
+    return f"photos {told}{more}"
 
 
 def _echo_json(told: dict[str, Any]) -> None:

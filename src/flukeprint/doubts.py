@@ -17,7 +17,7 @@ from flukeprint.groups import Pair, find_groups
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import compare
-from flukeprint.records import NEW_WHALE, Failure
+from flukeprint.records import Failure
 from flukeprint.suspicions import TWO_NAMES, TWO_WHALES, WRONG_NAME, audit
 from flukeprint.twins import glance_all, twin_groups
 
@@ -85,13 +85,14 @@ def audit_catalogue(
     Raises:
         FlukeprintError: the model is a classifier, or the catalogue cannot be used.
     """
-    photos = [photo for photo in catalogue.photos() if photo.individual is not None]
+    everything, names, _ = catalogue.moment()
+    photos = [photo for photo in everything if photo.individual is not None]
     seen = _look_over(catalogue, photos, network, cache, note, progress)
     owners = np.array([photo.individual for photo in seen.photos], dtype=np.int64)
     calibration = Calibration.from_dict(network.model.manifest.calibration)
     twins = _twins(catalogue, seen.photos, progress)
-    found = audit(seen.vectors, owners, twins, calibration, 2 * most)
-    names = catalogue.individuals()
+    said = sum(len(photo.not_individuals) for photo in seen.photos)  # each takes one away at most
+    found = audit(seen.vectors, owners, twins, calibration, most + said)
     members: dict[int, list[PhotoNow]] = {}
     for photo in seen.photos:
         members.setdefault(int(photo.individual or 0), []).append(photo)
@@ -176,7 +177,9 @@ def _background(
     progress: Progress,
 ) -> NDArray[np.float64] | None:
     """How alike each photo is to whales that it is not; None where too few whales are known."""
-    rows = [r for r in gallery_rows(photos, catalogue.individuals()) if r.label != NEW_WHALE]
+    placed = [photo for photo in photos if photo.individual is not None]
+    numbers = {photo.individual for photo in placed if photo.individual is not None}
+    rows = gallery_rows(placed, {number: str(number) for number in numbers})
     hashes = {row.sha256 for row in rows}
     named = [photo for photo in photos if photo.sha256 in hashes]
     seen = _look_over(catalogue, named, network, cache, note, progress)
@@ -221,10 +224,10 @@ def _remedy(
     kind: str, individuals: tuple[int, ...], photos: tuple[int, ...], names: Mapping[int, str]
 ) -> tuple[str, ...]:
     if kind == TWO_NAMES:
-        return ("merge", names[individuals[0]], names[individuals[1]])
+        return ("merge", "--", names[individuals[0]], names[individuals[1]])
     if kind == TWO_WHALES:
         numbers = ",".join(str(number) for number in photos)
-        return ("split", names[individuals[0]], "--photos", numbers)
+        return ("split", "--photos", numbers, "--", names[individuals[0]])
     if kind == WRONG_NAME:
-        return ("decide", str(photos[0]), "--move", names[individuals[1]])
+        return ("decide", str(photos[0]), f"--move={names[individuals[1]]}")
     return ()

@@ -90,7 +90,7 @@ def check_outputs(outputs: dict[str, Path | None], inputs: Iterable[Path]) -> No
     Raises:
         FlukeprintError: an output, by its option's name, is one of the inputs or another output.
     """
-    read = {os.path.realpath(path) for path in inputs}
+    read = {os.path.realpath(path) for path in inputs if "\0" not in str(path)}
     written: dict[str, str] = {}
     for option, path in outputs.items():
         if path is None:

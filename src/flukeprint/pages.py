@@ -35,6 +35,15 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def terminal_line(text: str) -> str:
+    """``text`` as one line, without what a terminal takes for a command."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
 def one_line(text: str, most: int = 60) -> str:
     """``text`` printable, on one line, its middle left out where it is over ``most`` characters."""
     line = " ".join(printable(" ".join(text.split())).split())

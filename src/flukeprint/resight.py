@@ -52,11 +52,11 @@ class Resighting:
 
 
 def unidentified(catalogue: Catalogue) -> list[Asked]:
-    """The catalogued photos that nobody has put with an individual, whose files are there."""
+    """The catalogued photos that nobody has put with an individual."""
     return [
         Asked(place_of(catalogue.root, photo))
         for photo in catalogue.photos()
-        if photo.individual is None and place_of(catalogue.root, photo).is_file()
+        if photo.individual is None
     ]
 
 
@@ -101,7 +101,7 @@ def resight(
     if network.model.manifest.kind != "embedding":
         raise FlukeprintError("this model knows only its own whales; a catalogue needs another")
     judge = Judge.of(network.model.manifest, top, new_share, miss_rate)
-    photos, names = catalogue.photos(), catalogue.individuals()
+    photos, names, _ = catalogue.moment()
     rows = gallery_rows(photos, names)
     if not any(row.label != NEW_WHALE for row in rows):
         raise FlukeprintError(f"{catalogue.path}: names no individual yet; import labelled photos")
@@ -141,26 +141,27 @@ def _answered(
     rows = {int(place): row for row, place in enumerate(done.places)}
     for place, row in rows.items():
         answers[place] = replace(answers[place], look=done.looks[row])
-    groups: dict[str, list[int]] = defaultdict(list)
-    alone: dict[int, list[int]] = defaultdict(list)
-    indices: dict[int, GalleryIndex] = {}
+    together: dict[str, list[int]] = defaultdict(list)
+    alone: dict[tuple[frozenset[str], frozenset[str]], list[int]] = defaultdict(list)
+
+    def apart(places: Sequence[int]) -> tuple[frozenset[str], frozenset[str]]:
+        """The photos and encounters that are no evidence for these."""
+        hashes = {done.embeddings.hashes[rows[place]] for place in places}
+        met = {known[one].facts.get("encounter", "") for one in hashes if one in known}
+        return gallery.there(hashes, met | {asked[place].encounter for place in places})
+
     for place, row in rows.items():
         if not done.looks[row].fluke.seen:
             continue
-        sha256 = done.embeddings.hashes[row]
         if asked[place].encounter:
-            groups[asked[place].encounter].append(place)
-            continue
-        photo = known.get(sha256)
-        seen_with = photo.facts.get("encounter", "") if photo else ""
-        index = gallery.without({sha256}, seen_with)
-        indices[id(index)] = index
-        alone[id(index)].append(place)
-    for number, places in alone.items():
-        _judge(answers, places, rows, done, indices[number], judge, together=False)
-    for encounter, places in groups.items():
-        hashes = {done.embeddings.hashes[rows[place]] for place in places}
-        index = gallery.without(hashes, encounter)
+            together[asked[place].encounter].append(place)
+        else:
+            alone[apart([place])].append(place)
+    for (hashes, encounters), places in alone.items():
+        index = gallery.without(hashes, encounters)
+        _judge(answers, places, rows, done, index, judge, together=False)
+    for places in together.values():
+        index = gallery.without(*apart(places))
         _judge(answers, places, rows, done, index, judge, together=True)
     return answers
 

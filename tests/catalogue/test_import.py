@@ -24,6 +24,7 @@ from flukeprint.catalogue import (
     arrive,
     bring_in,
     check,
+    from_files,
     from_table,
     read_sheet,
 )
@@ -289,10 +290,32 @@ def test_dates_are_kept_in_one_form(told: str, kept: str) -> None:
     assert checked_fact("date", told) == kept
 
 
-@pytest.mark.parametrize("told", ["201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "May"])
+@pytest.mark.parametrize(
+    "told", ["201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "May", "２０１８"]
+)
 def test_dates_that_could_only_be_guessed_are_refused(told: str) -> None:
     with pytest.raises(FlukeprintError, match="is not a date"):
         checked_fact("date", told)
+
+
+@pytest.mark.parametrize("told", ["1_1", "nan", "1e1", "12,5", "１"])
+def test_degrees_that_are_no_plain_number(told: str) -> None:
+    with pytest.raises(FlukeprintError, match="is not a latitude"):
+        checked_fact("latitude", told)
+    assert checked_fact("latitude", "-0.00000001") == "0"
+
+
+def test_a_folder_by_a_link_that_leads_below_the_root(kaggle: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(kaggle / "train")
+    with Catalogue.create(tmp_path / "book", root=kaggle) as book:
+        bring_in(book, from_files([tmp_path / "link" / "4.jpg"], {}), who=ANN)
+        assert book.photo(1).paths == ("train/4.jpg",)
+
+
+def test_a_name_that_cannot_be_is_refused_with_its_line(kaggle: Path) -> None:
+    (kaggle / "sheet.csv").write_text("path,identity\ntrain/1.jpg,A\ntrain/3.jpg,a\tb\n")
+    with pytest.raises(FlukeprintError, match=r"sheet\.csv, line 3: .* cannot be a name"):
+        read_sheet(kaggle / "sheet.csv")
 
 
 def test_photos_in_one_pass_are_as_one_by_one(book: Catalogue) -> None:

@@ -85,11 +85,11 @@ def _read(
     waiting = iter(told)
 
     @cache
-    def folder_of(folder: Path) -> str:
-        return path_from(root, folder)
+    def folder_of(folder: Path) -> PurePosixPath:
+        return PurePosixPath(path_from(root, folder / "file")).parent
 
     def name_of(path: Path) -> str:
-        return PurePosixPath(folder_of(path.parent), path.name).as_posix()
+        return (folder_of(path.parent) / path.name).as_posix()
 
     with ThreadPoolExecutor(max_workers=4) as pool:  # Pillow decodes outside Python's lock
 

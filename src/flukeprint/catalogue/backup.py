@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from flukeprint.catalogue.check import Finding, inspect
@@ -62,9 +62,10 @@ def keep_backup(
     """
     with transaction(link, path, write=False):  # others' decisions wait: the name says what is kept
         number = revision(link)
-        newest = max((kept for kept, _ in _kept(make_folder(folder), path)), default=0)
-        if every > 1 and 0 < newest <= number < newest + every:
-            return None
+        for newest, file in _kept(make_folder(folder), path)[-1:]:
+            ours = newest <= number and _seal_in(file, newest) == _seal(link, newest)
+            if every > 1 and ours and number < newest + every:
+                return None
         target = folder / f"{path.stem}.r{number}.backup"
         seal = _seal(link, number)
         if target.exists() and _seal_in(target, number) != seal:
@@ -72,23 +73,44 @@ def keep_backup(
             target = target.with_name(f"{path.stem}.r{number}.{seal}.backup")
         if target.exists():
             return None
-        copy_whole(link, target, migrations)
+        try:
+            copy_whole(link, target, migrations)
+        except FlukeprintError:
+            if target.exists() and _seal_in(target, number) == seal:
+                return None  # another was faster
+            raise
     older = [(number, file) for number, file in _kept(folder, path) if file != target]
     with told(folder):
         for _, old in older[: -(KEPT - 1)]:
             old.unlink(missing_ok=True)
-        for part in folder.glob(f".{path.stem}.r*"):  # of a backup that was killed
-            if time.time() - part.stat().st_mtime > FORGOTTEN_S:
-                part.unlink(missing_ok=True)
+        _clear_parts(folder, path)
     return target
 
 
+def _clear_parts(folder: Path, path: Path) -> None:
+    """Remove what killed backups left."""
+    part_of = re.compile(re.escape(f".{path.stem}.r"[:41]) + r".*")
+    for part in folder.iterdir():
+        with suppress(FileNotFoundError):  # another's backup is done
+            if part_of.fullmatch(part.name) and time.time() - part.stat().st_mtime > FORGOTTEN_S:
+                part.unlink()
+
+
 def _kept(folder: Path, path: Path) -> list[tuple[int, Path]]:
-    """The backups of catalogues with this name that are kept in a folder, oldest first."""
+    """The backups of catalogues with this name that are kept in a folder, first made first.
+
+    By time: after going back to an old backup, low revisions are newer than high ones.
+    """
     ours = re.compile(re.escape(path.stem) + r"\.r(\d+)(\.[0-9a-f]{8})?\.backup")
     with told(folder):
         files = list(folder.iterdir())
-    return sorted((int(m[1]), file) for file in files if (m := ours.fullmatch(file.name)))
+    found = []
+    for file in files:
+        made = ours.fullmatch(file.name)
+        with suppress(FileNotFoundError):  # another process removed it
+            if made:
+                found.append((file.stat().st_mtime_ns, int(made[1]), file))
+    return [(number, file) for _, number, file in sorted(found)]
 
 
 def _seal(link: sqlite3.Connection, number: int) -> str:

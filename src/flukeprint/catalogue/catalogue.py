@@ -87,6 +87,8 @@ class Catalogue:
         Raises:
             FlukeprintError: it is missing, damaged, another program's, or of a newer version.
         """
+        if root is not None and not root.is_dir():
+            raise FlukeprintError(f"{root}: no such folder; name the one where the photos lie")
         version = read_header(path, len(migrations))
         if version < len(migrations) and read_only:
             raise FlukeprintError(
@@ -255,6 +257,11 @@ class Catalogue:
         """The names of all individuals there are, by number."""
         with self._reading() as link:
             return history.individuals_now(link)
+
+    def all_names(self) -> dict[int, str]:
+        """The names of all individuals there ever were, by number; also of those merged away."""
+        with self._reading() as link:
+            return history.all_names(link)
 
     def photo_history(self, number: int) -> list[history.Entry]:
         """Every event that changed something about a photo, oldest first."""

@@ -15,6 +15,7 @@ from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, SEALED, seal_of, shown
 from flukeprint.catalogue.salvage import CUT_OFF, at_rest, readable
 from flukeprint.catalogue.schema import APPLICATION_ID, MIGRATIONS, Migration
 from flukeprint.errors import FlukeprintError
+from flukeprint.pages import terminal_line
 
 MOST_TOLD = 20
 
@@ -67,7 +68,7 @@ def inspect(link: sqlite3.Connection, migrations: tuple[Migration, ...]) -> list
         accepted = _accepted(link)
     except (sqlite3.Error, ValueError, TypeError, KeyError):
         accepted = set()
-    told = dict.fromkeys(Finding(state.plain(text), event) for text, event in findings)
+    told = dict.fromkeys(Finding(terminal_line(text), event) for text, event in findings)
     return [finding for finding in told if finding.event not in accepted]
 
 

@@ -11,8 +11,10 @@ from flukeprint.errors import FlukeprintError
 DATE = re.compile(
     r"(?P<year>\d{4})(?:(?P<part>[-/:.]?)(?P<month>\d\d)(?:(?P=part)(?P<day>\d\d))?)?"
     r"(?:[T ](?P<hour>\d\d):?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:\.\d+)?)?"
-    r"(?P<zone>Z|[+-]\d\d:?\d\d)?)?"
+    r"(?P<zone>Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?",
+    re.ASCII,
 )
+DEGREES = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII)
 MOST_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 
 
@@ -50,13 +52,10 @@ def _date(told: str) -> str:
 
 
 def _degrees(field: str, told: str) -> str:
-    try:
-        degrees = float(told)
-    except ValueError:
-        degrees = float("nan")
+    degrees = float(told) if DEGREES.fullmatch(told) else float("nan")
     if not abs(degrees) <= MOST_DEGREES[field]:
         raise FlukeprintError(
             f"{told[:40]!r} is not a {field}; write decimal degrees with a point, "
             f"-{MOST_DEGREES[field]:g} to {MOST_DEGREES[field]:g}"
         )
-    return f"{degrees:.7f}".rstrip("0").rstrip(".")
+    return f"{round(degrees, 7) + 0.0:.7f}".rstrip("0").rstrip(".")

@@ -223,6 +223,15 @@ def individuals_now(link: sqlite3.Connection) -> dict[int, str]:
     return dict(rows.fetchall())
 
 
+def all_names(link: sqlite3.Connection) -> dict[int, str]:
+    """The names of all individuals there ever were; one that was undone goes by its number."""
+    rows = link.execute(
+        "SELECT i.id, n.value FROM individual i LEFT JOIN cell n ON n.kind = 'i'"
+        " AND n.subject = i.id AND n.field = 'name' AND n.item = ''"
+    )
+    return {number: name or f"individual {number}" for number, name in rows}
+
+
 def photo_history(link: sqlite3.Connection, number: int) -> list[Entry]:
     """Every event that changed something about a photo, oldest first."""
     return _entries(link, OF_PHOTO, number)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flukeprint.catalogue.draft import checked_name
 from flukeprint.catalogue.facts import checked_fact
 from flukeprint.catalogue.state import FACTS
 from flukeprint.errors import FlukeprintError
@@ -77,6 +78,7 @@ def read_sheet(
             continue
         label = told.pop("identity", "")
         try:
+            label = checked_name(label) if label else ""
             listed.append(Listed(path, label, _facts(told)))
         except FlukeprintError as error:
             raise FlukeprintError(f"{sheet}, line {line}: {error}") from None

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from flukeprint.catalogue.log import EFFECT, EMPTY, Held, Key, Value, effect_from, write_cells
 from flukeprint.errors import FlukeprintError
+from flukeprint.pages import terminal_line
 
 FACTS = ("date", "place", "latitude", "longitude", "photographer", "encounter")
 """What a photo's owner tells of it; an encounter is the name its owner gave it."""
@@ -97,16 +98,7 @@ def photo_words(link: sqlite3.Connection, photo: int) -> str:
 
 def photo_called(photo: int, path: str | None) -> str:
     """A photo as people are told of it, by its first file's path."""
-    return f"photo {photo}" if path is None else f"photo {photo} ({plain(path)})"
-
-
-def plain(text: str) -> str:
-    """A text as one line, without what a terminal takes for a command."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )
+    return f"photo {photo}" if path is None else f"photo {photo} ({terminal_line(path)})"
 
 
 def members(link: sqlite3.Connection, individual: int) -> list[int]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from flukeprint.catalogue.history import PhotoNow
-from flukeprint.catalogue.state import plain
+from flukeprint.pages import terminal_line as plain
 
 CONFIRMED_FIRST = ("confirmed", "imported", "unsure", "conflict")
 """States of a photo that is put with an individual, the surest first."""

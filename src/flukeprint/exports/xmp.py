@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from flukeprint.catalogue.history import PhotoNow
-from flukeprint.catalogue.state import plain
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports.exporting import Exporting, counted
 from flukeprint.exports.xmp_packet import EMPTY, Change, Packet, Property
 from flukeprint.files import write_bytes
+from flukeprint.pages import terminal_line as plain
 
 STYLES = ("full", "bare")
 BRANCH = ("Whales", "Humpback")
