@@ -147,6 +147,8 @@ def test_a_photo_from_arrival_to_recognition(
     history = told(book, "catalogue", "history", "Zora")
     assert history["now"]["photos"] == [7]
     assert [(entry["event"], entry["why"]) for entry in history["history"]] == [(3, "a notch")]
+    assert history["history"][0]["evidence"]["new"] == seen["new"]
+    assert "  shown was ranking 1: w_" in book("catalogue", "history", "Zora")[1]
     again = write_picture(tmp_path / "new" / "again.jpg", picture(42), quality=90)
     found = json.loads(book("identify", again, *asked[2:], "--json")[1])
     assert found["candidates"][0]["individual"] == "Zora"

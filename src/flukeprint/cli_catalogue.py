@@ -12,7 +12,7 @@ from flukeprint import cli_decisions, cli_export, cli_import, cli_review
 from flukeprint.cli_options import CATALOGUE, JSON, PATH, WHO, json_text, say
 
 if TYPE_CHECKING:
-    from flukeprint.catalogue import Catalogue
+    from flukeprint.catalogue import Catalogue, Ranking
 
 
 @click.group()
@@ -118,6 +118,8 @@ def history(whale: str, file: Path, as_json: bool) -> None:
         kind, number = cli_decisions.whale_or_photo(book, whale)
         entries = (book.individual_history if kind == "individual" else book.photo_history)(number)
         now = asdict((book.individual if kind == "individual" else book.photo)(number))
+        cited = {entry.event.ranking for entry in entries if entry.event.ranking}
+        rankings = {ranking: book.ranking(ranking) for ranking in cited}
     if as_json:
         past = [
             {
@@ -125,6 +127,7 @@ def history(whale: str, file: Path, as_json: bool) -> None:
                 **{name: getattr(entry.event, name) for name in ("at", "who", "why", "kind")},
                 "undone_by": entry.undone,
                 "changes": list(entry.lines),
+                "evidence": asdict(rankings[entry.event.ranking]) if entry.event.ranking else None,
             }
             for entry in entries
         ]
@@ -135,6 +138,8 @@ def history(whale: str, file: Path, as_json: bool) -> None:
         why = f": {entry.event.why}" if entry.event.why else ""
         say(f"{entry.event}{undone}{why}")
         cli_decisions.echo_lines(entry.lines)
+        if entry.event.ranking:
+            cli_decisions.echo_lines([_evidence(rankings[entry.event.ranking])])
 
 
 @catalogue.command()
@@ -200,6 +205,15 @@ def backup(to: Path | None, file: Path, as_json: bool) -> None:
         click.echo(json_text({"backup": str(made) if made else None}))
     else:
         click.echo(f"{made}: whole" if made else f"{file}: backed up already; nothing is new")
+
+
+def _evidence(ranking: Ranking) -> str:
+    """What was on the screen when a decision was made."""
+    from flukeprint.outputs import share
+
+    named = [f"{name} {share(probability)}" for _, name, probability in ranking.candidates]
+    shown = ", ".join([*named, f"new {share(ranking.new)}"])
+    return f"shown was ranking {ranking.id}: {shown} (model {ranking.model_id[:12]}, {ranking.at})"
 
 
 def _open(file: Path) -> Catalogue:
