@@ -179,9 +179,8 @@ def _why_missing(place: Path) -> str:
     return "is not there; import the folder where it lies now, or name it with --root"
 
 
-def table_of(catalogue: Catalogue) -> Table:
+def table_of(catalogue: Catalogue, photos: Sequence[PhotoNow], names: Mapping[int, str]) -> Table:
     """The gallery as a labelled collection, for what shows or writes answers."""
-    photos, names, _ = catalogue.moment()
     rows = gallery_rows(photos, names)
     return Table(
         catalogue.path,

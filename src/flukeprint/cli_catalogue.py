@@ -80,9 +80,8 @@ def conflicts(file: Path, as_json: bool) -> None:
     import json
 
     with _open(file) as book:
-        everything, names, _ = book.moment()
-        waiting = {*book.conflicts()}
-        photos = [photo for photo in everything if photo.number in waiting]
+        photos = [book.photo(number) for number in book.conflicts()]
+        names = book.all_names()
     for photo in photos:
         labels = [names[one] for one in photo.labels] + ["new_whale"] * photo.unnamed
         facts = {

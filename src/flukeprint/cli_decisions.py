@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,19 @@ SEEN = click.option(
     type=int,
     help="The last event when you looked: refuse if what you decide about changed since.",
 )
+HOW = ("who", "why", "seen", "dry_run", "as_json")
+"""What the options of every decision say: the arguments of ``_note``."""
 FACTS = ("date", "place", "latitude", "longitude", "photographer")
 CLOSE_NAMES = 3
+
+Command = Callable[..., None]
+
+
+def _noting(command: Command) -> Command:
+    """The options that every decision has."""
+    for option in (JSON, DRY_RUN, WHY, WHO):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -52,20 +63,12 @@ CLOSE_NAMES = 3
 @click.option("--longitude", help="In decimal degrees, west negative.")
 @click.option("--photographer", help="Who took it.")
 @click.option("--ranking", type=int, help="The ranking on screen; else the last one shown.")
-@WHO
-@WHY
 @SEEN
-@DRY_RUN
-@JSON
+@_noting
 def decide(
     photo: str,
     file: Path,
     ranking: int | None,
-    who: str,
-    why: str,
-    seen: int | None,
-    dry_run: bool,
-    as_json: bool,
     **said: Any,
 ) -> None:
     """Note what PHOTO shows: --same, --new, ...
@@ -75,24 +78,19 @@ def decide(
     """
     with _opened(file) as book:
         number = photo_number(book, photo)
-        decision = _about_photo(book, number, {k: v for k, v in said.items() if v})
         cited = book.last_ranking(number) if ranking is None else ranking
-        _note(book, decision, who, why, seen, dry_run, as_json, cited)
+        how = {name: said.pop(name) for name in HOW}
+        decision = _about_photo(book, number, {k: v for k, v in said.items() if v})
+        _note(book, decision, ranking=cited, **how)
 
 
 @click.command()
 @click.argument("kept")
 @click.argument("gone")
 @CATALOGUE
-@WHO
-@WHY
 @SEEN
-@DRY_RUN
-@JSON
-def merge(
-    kept: str, gone: str, file: Path, who: str, why: str, seen: int | None, dry_run: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+@_noting
+def merge(kept: str, gone: str, file: Path, **how: Any) -> None:
     """Say that GONE is the same whale as KEPT.
 
     Its photos go there, its names become aliases there.
@@ -101,7 +99,7 @@ def merge(
 
     with _opened(file) as book:
         decision = Merge(individual_number(book, kept), individual_number(book, gone))
-        _note(book, decision, who, why, seen, dry_run, as_json)
+        _note(book, decision, **how)
 
 
 @click.command()
@@ -110,15 +108,16 @@ def merge(
 @CATALOGUE
 @click.option("--photos", "-p", multiple=True, required=True, help="Photos that go.")
 @click.option("--name", default="", help="The other whale's name; else one is made up.")
-@WHO
-@WHY
 @SEEN
-@DRY_RUN
-@JSON
+@_noting
 def split(
-    whale: str, more: tuple[str, ...], file: Path, photos: tuple[str, ...], name: str, who: str,
-    why: str, seen: int | None, dry_run: bool, as_json: bool,
-) -> None:  # fmt: skip
+    whale: str,
+    more: tuple[str, ...],
+    file: Path,
+    photos: tuple[str, ...],
+    name: str,
+    **how: Any,
+) -> None:
     """Say that some photos of WHALE show another whale.
 
     Such as: split Pepper --photos IMG_7.JPG IMG_8.JPG --name Salt
@@ -130,38 +129,29 @@ def split(
             photo_number(book, part) for text in (*photos, *more) for part in _parts(text)
         )
         decision = Split(individual_number(book, whale), numbers, name)
-        _note(book, decision, who, why, seen, dry_run, as_json)
+        _note(book, decision, **how)
 
 
 @click.command()
 @click.argument("whale")
 @click.argument("name")
 @CATALOGUE
-@WHO
-@WHY
 @SEEN
-@DRY_RUN
-@JSON
-def rename(
-    whale: str, name: str, file: Path, who: str, why: str, seen: int | None, dry_run: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+@_noting
+def rename(whale: str, name: str, file: Path, **how: Any) -> None:
     """Give WHALE another NAME; the old one stays an alias."""
     from flukeprint.catalogue import Rename
 
     with _opened(file) as book:
         decision = Rename(individual_number(book, whale), name)
-        _note(book, decision, who, why, seen, dry_run, as_json)
+        _note(book, decision, **how)
 
 
 @click.command()
 @click.argument("event", type=int)
 @CATALOGUE
-@WHO
-@WHY
-@DRY_RUN
-@JSON
-def undo(event: int, file: Path, who: str, why: str, dry_run: bool, as_json: bool) -> None:
+@_noting
+def undo(event: int, file: Path, **how: Any) -> None:
     """Take back EVENT, by its number, in any order.
 
     It restores exactly what the event changed, or says which later ones stand on it.
@@ -169,7 +159,7 @@ def undo(event: int, file: Path, who: str, why: str, dry_run: bool, as_json: boo
     from flukeprint.catalogue import Undo
 
     with _opened(file) as book:
-        _note(book, Undo(event), who, why, None, dry_run, as_json)
+        _note(book, Undo(event), **how)
 
 
 COMMANDS = (decide, merge, split, rename, undo)
@@ -301,11 +291,12 @@ def _parts(text: str) -> list[str]:
 def _note(
     book: Catalogue,
     decision: Decision,
+    *,
     who: str,
     why: str,
-    seen: int | None,
     dry_run: bool,
     as_json: bool,
+    seen: int | None = None,
     ranking: int | None = None,
 ) -> None:
     """Note a decision, or preview it, and say exactly what it changed."""

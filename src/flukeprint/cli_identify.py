@@ -54,6 +54,17 @@ class Wanted:
     new_share: float | None
     miss_rate: float | None
 
+    def of(self, network: Network) -> dict[str, Any]:
+        """The same as the library's arguments."""
+        from flukeprint.cache import Cache
+
+        return {
+            "cache": Cache(self.cache, network.model.id),
+            "top": self.top,
+            "new_share": self.new_share,
+            "miss_rate": self.miss_rate,
+        }
+
 
 @click.command()
 @click.argument("photos", nargs=-1, type=PATH)
@@ -156,7 +167,6 @@ def _from_folder(
     device: str,
 ) -> Answered:
     """Compare with a labelled collection."""
-    from flukeprint.cache import Cache
     from flukeprint.console_progress import progress_bar
     from flukeprint.files import check_outputs
     from flukeprint.identify import identify as library
@@ -171,16 +181,7 @@ def _from_folder(
     check_outputs(outputs, [gallery, *found, *(row.path for row in table.rows)])
     network = _network(model_path, device)
     with progress_bar() as progress:
-        answers, failures = library(
-            found,
-            table,
-            network,
-            cache=Cache(wanted.cache, network.model.id),
-            top=wanted.top,
-            new_share=wanted.new_share,
-            miss_rate=wanted.miss_rate,
-            progress=progress,
-        )
+        answers, failures = library(found, table, network, progress=progress, **wanted.of(network))
     return Answered(answers, table, failures)
 
 
@@ -195,7 +196,6 @@ def _from_catalogue(
     device: str,
 ) -> Answered:
     """Compare with a catalogue, and note there what is shown."""
-    from flukeprint.cache import Cache
     from flukeprint.catalogue import Catalogue
     from flukeprint.catalogued import table_of
     from flukeprint.cli_decisions import writable
@@ -208,23 +208,16 @@ def _from_catalogue(
         if not note:
             click.echo(f"note: {file}: read-only; what is shown is not noted there", err=True)
         asked = _asked(book, photos, *met)
-        table = table_of(book)
         revision = book.revision  # before anything is compared: what is told is not newer than it
-        kept = [book.root / path for photo in book.photos() for path in photo.paths]
+        known, names = book.photos_and_names()
+        table = table_of(book, known, names)
+        kept = [book.root / path for photo in known for path in photo.paths]
         lists = [met[1]] if met[1] else []
         check_outputs(outputs, [file, *lists, *(one.path for one in asked), *kept])
         network = _network(model_path, device)
         with progress_bar() as progress:
             found, failures = resight(
-                book,
-                asked,
-                network,
-                cache=Cache(wanted.cache, network.model.id),
-                top=wanted.top,
-                new_share=wanted.new_share,
-                miss_rate=wanted.miss_rate,
-                note=note,
-                progress=progress,
+                book, asked, network, note=note, progress=progress, **wanted.of(network)
             )
     strange = sum(one.photo is None for one in found)
     if strange:

@@ -139,8 +139,7 @@ def _bring_in(
 
     with Catalogue.open(file, root=root) as book, progress_bar() as progress:
         done = bring_in(book, listed, who=who, why=why, dry_run=dry_run, progress=progress)
-    if done.events:
-        with Catalogue.open(file, root=root) as book:
+        if done.events:
             back_up(book, every=1)
     for failure in (*skipped, *done.skipped):
         say(f"warning: {failure.path}: {failure.reason}; skipped", err=True)

@@ -101,7 +101,7 @@ def resight(
     if network.model.manifest.kind != "embedding":
         raise FlukeprintError("this model knows only its own whales; a catalogue needs another")
     judge = Judge.of(network.model.manifest, top, new_share, miss_rate)
-    photos, names, _ = catalogue.moment()
+    photos, names = catalogue.photos_and_names()
     rows = gallery_rows(photos, names)
     if not any(row.label != NEW_WHALE for row in rows):
         raise FlukeprintError(f"{catalogue.path}: names no individual yet; import labelled photos")

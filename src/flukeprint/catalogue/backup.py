@@ -89,10 +89,10 @@ def keep_backup(
 
 def _clear_parts(folder: Path, path: Path) -> None:
     """Remove what killed backups left."""
-    part_of = re.compile(re.escape(f".{path.stem}.r"[:41]) + r".*")
+    begin = f".{path.stem}.r"[:41]
     for part in folder.iterdir():
         with suppress(FileNotFoundError):  # another's backup is done
-            if part_of.fullmatch(part.name) and time.time() - part.stat().st_mtime > FORGOTTEN_S:
+            if part.name.startswith(begin) and time.time() - part.stat().st_mtime > FORGOTTEN_S:
                 part.unlink()
 
 

@@ -209,6 +209,11 @@ class Catalogue:
         with self._reading() as link:
             return evidence.match_probabilities(link)
 
+    def photos_and_names(self) -> tuple[list[history.PhotoNow], dict[int, str]]:
+        """All photos and the names of all individuals there are, of one moment."""
+        with self._reading() as link:
+            return list(history.photos_now(link)), history.individuals_now(link)
+
     def moment(self) -> tuple[list[history.PhotoNow], dict[int, str], dict[int, float]]:
         """Photos, individuals' names and match probabilities, all of one moment, to export."""
         with self._reading() as link:

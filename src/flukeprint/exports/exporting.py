@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from flukeprint.catalogue.history import PhotoNow
-from flukeprint.pages import terminal_line as plain
+from flukeprint.pages import terminal_line
 
 CONFIRMED_FIRST = ("confirmed", "imported", "unsure", "conflict")
 """States of a photo that is put with an individual, the surest first."""
@@ -66,7 +66,7 @@ def left_out(photos: Sequence[PhotoNow], why: str) -> list[str]:
 
 def example(photos: Sequence[PhotoNow]) -> str:
     """The first of some photos, as people are told of it."""
-    first = plain(photos[0].paths[0]) if photos[0].paths else f"photo {photos[0].number}"
+    first = terminal_line(photos[0].paths[0]) if photos[0].paths else f"photo {photos[0].number}"
     return first if len(photos) == 1 else f"such as {first}"
 
 

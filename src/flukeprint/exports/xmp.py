@@ -21,7 +21,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.exports.exporting import Exporting, counted
 from flukeprint.exports.xmp_packet import EMPTY, Change, Packet, Property
 from flukeprint.files import write_bytes
-from flukeprint.pages import terminal_line as plain
+from flukeprint.pages import terminal_line
 
 STYLES = ("full", "bare")
 BRANCH = ("Whales", "Humpback")
@@ -61,8 +61,10 @@ def write_sidecars(exporting: Exporting, out: Path) -> tuple[str, ...]:
     names = frozenset(_flat(name) for name in exporting.names.values())
     for place, files in _by_sidecar(exporting).items():
         if len({photo.individual for photo, _ in files}) > 1:
-            several = " and ".join(plain(path) for _, path in files)
-            told.refused.append(f"left out {plain(place)}: it would be the sidecar of {several}")
+            several = " and ".join(terminal_line(path) for _, path in files)
+            told.refused.append(
+                f"left out {terminal_line(place)}: it would be the sidecar of {several}"
+            )
         else:
             photo, path = files[0]
             name = exporting.name(photo)
@@ -162,7 +164,7 @@ def _one(
     target = beside if exporting.in_place else out / place
     why = _unfit(exporting, path, target)
     if why:
-        told.refused.append(f"left out {plain(path)}: {why}")
+        told.refused.append(f"left out {terminal_line(path)}: {why}")
         return
     try:
         there = _read([target, beside])
@@ -171,7 +173,7 @@ def _one(
             return
         merged = merge(EMPTY if there is None else there, name, names)
     except (ValueError, OSError) as error:
-        told.refused.append(f"left {plain(str(beside))} alone: {error}")
+        told.refused.append(f"left {terminal_line(str(beside))} alone: {error}")
         return
     if merged == there and target.is_file():
         told.same += 1
