@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from flukeprint import __version__, cli_catalogue, cli_identify, cli_training
+from flukeprint import __version__, cli_identify, cli_training
 from flukeprint.cli_options import (
     CACHE,
     DATA,
@@ -37,8 +37,38 @@ def cli() -> None:
     """
 
 
-for command in (cli_identify.identify, cli_catalogue.catalogue, *cli_training.COMMANDS):
+for command in (cli_identify.identify, *cli_training.COMMANDS):
     cli.add_command(command)
+
+
+class CatalogueCommands(click.Group):
+    """Its many commands are loaded when they are asked for: plain --help must not wait for them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        self._load()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them."""
+        self._load()
+        return super().get_command(ctx, cmd_name)
+
+    def _load(self) -> None:
+        if not self.commands:
+            from flukeprint.cli_catalogue import COMMANDS
+
+            for command in COMMANDS:
+                self.add_command(command)
+
+
+@cli.group(cls=CatalogueCommands)
+def catalogue() -> None:
+    """Keep a catalogue: photos, individuals and every decision, in one file.
+
+    Start with: flukeprint catalogue init whales.fpc. $FLUKEPRINT_CATALOGUE may name the
+    file for all commands.
+    """
 
 
 @cli.command()

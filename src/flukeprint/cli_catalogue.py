@@ -15,25 +15,7 @@ if TYPE_CHECKING:
     from flukeprint.catalogue import Catalogue, Ranking
 
 
-@click.group()
-def catalogue() -> None:
-    """Keep a catalogue: photos, individuals and every decision, in one file.
-
-    Start with: flukeprint catalogue init whales.fpc. $FLUKEPRINT_CATALOGUE may name the
-    file for all commands.
-    """
-
-
-for command in (
-    *cli_import.COMMANDS,
-    *cli_decisions.COMMANDS,
-    *cli_review.COMMANDS,
-    cli_export.export,
-):
-    catalogue.add_command(command)
-
-
-@catalogue.command()
+@click.command()
 @click.argument("file", type=PATH)
 @click.option("--root", type=PATH, help="Folder that paths start from; else the file's own.")
 def init(file: Path, root: Path | None) -> None:
@@ -44,7 +26,7 @@ def init(file: Path, root: Path | None) -> None:
         click.echo(f"{file}: an empty catalogue; its photos' paths start from {made.root}")
 
 
-@catalogue.command()
+@click.command()
 @CATALOGUE
 @JSON
 def show(file: Path, as_json: bool) -> None:
@@ -69,7 +51,7 @@ def show(file: Path, as_json: bool) -> None:
         click.echo(f"{told[name]:>9,} {words}")
 
 
-@catalogue.command()
+@click.command()
 @CATALOGUE
 @JSON
 def conflicts(file: Path, as_json: bool) -> None:
@@ -102,7 +84,7 @@ def conflicts(file: Path, as_json: bool) -> None:
         click.echo(f"{len(photos):,} to settle")
 
 
-@catalogue.command()
+@click.command()
 @click.argument("whale")
 @CATALOGUE
 @JSON
@@ -141,7 +123,7 @@ def history(whale: str, file: Path, as_json: bool) -> None:
             cli_decisions.echo_lines([_evidence(rankings[entry.event.ranking])])
 
 
-@catalogue.command()
+@click.command()
 @CATALOGUE
 @click.option("--rescue", "new", type=PATH, help="Save what can be read to this new file.")
 @WHO
@@ -172,7 +154,7 @@ def check(file: Path, new: Path | None, who: str, as_json: bool) -> None:
     sys.exit(0 if report.whole else 2)
 
 
-@catalogue.command()
+@click.command()
 @CATALOGUE
 @JSON
 def rebuild(file: Path, as_json: bool) -> None:
@@ -187,7 +169,7 @@ def rebuild(file: Path, as_json: bool) -> None:
         click.echo(f"{file}: the state is derived from the log again: {told}")
 
 
-@catalogue.command()
+@click.command()
 @click.argument("to", type=PATH, required=False)
 @CATALOGUE
 @JSON
@@ -204,6 +186,13 @@ def backup(to: Path | None, file: Path, as_json: bool) -> None:
         click.echo(json_text({"backup": str(made) if made else None}))
     else:
         click.echo(f"{made}: whole" if made else f"{file}: backed up already; nothing is new")
+
+
+COMMANDS = (
+    *(init, *cli_import.COMMANDS, show, conflicts, history),
+    *(*cli_decisions.COMMANDS, check, rebuild, backup),
+    *(*cli_review.COMMANDS, cli_export.export),
+)
 
 
 def _evidence(ranking: Ranking) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -35,18 +34,16 @@ UNNAMED = "encounter"
 """What an encounter without a name is called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """Answers with the gallery they come from; ``told`` is what the catalogue adds to each."""
 
     answers: Sequence[Identification]
     table: Table
     failures: tuple[Failure, ...]
-    told: Sequence[dict[str, Any]] = field(default_factory=list)
+    told: Sequence[dict[str, Any]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What the options say of every answer."""
 
     top: int
