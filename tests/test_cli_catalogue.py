@@ -128,6 +128,37 @@ def test_what_a_sheets_columns_were_taken_for(book: Run, kaggle: Path) -> None:
     assert (code, err) == (0, f"note: {sheet}: {told}\n")
 
 
+def test_labels_that_name_nobody(book: Run, kaggle: Path) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("path;identity\ntrain/4.jpg;w_b\ntrain/5.jpg;Unknown\n")
+    code, _, err = book("catalogue", "import", sheet, "--dry-run")
+    assert (code, "1 row labelled 'Unknown'" in err, "--unnamed Unknown" in err) == (0, True, True)
+    code, _, err = book("catalogue", "import", sheet, "--unnamed", "unknown", "--unnamed", "x")
+    assert (code, "labelled" in err) == (0, False)
+    with pytest.raises(AssertionError):
+        told(book, "catalogue", "history", "Unknown")
+
+
+def test_names_that_differ_by_capitals_alone(book: Run, kaggle: Path) -> None:
+    (kaggle / "sheet.csv").write_text("path,identity\ntrain/4.jpg,W_B\n")
+    _, _, err = book("catalogue", "import", kaggle / "sheet.csv")
+    assert "note: 'W_B' and 'w_b' are whales of their own; merge them" in err
+    (kaggle / "sheet.csv").write_text("path,identity\ntrain/1.jpg,w_a\n")
+    assert "of their own" not in book("catalogue", "import", kaggle / "sheet.csv")[2]
+
+
+def test_a_long_list_of_changes_is_cut(book: Run, kaggle: Path) -> None:
+    listed = "".join(f"train/4.jpg,w_{number}\n" for number in range(60))
+    (kaggle / "sheet.csv").write_text(f"path,identity\n{listed}")
+    code, out, _ = book("catalogue", "import", kaggle / "sheet.csv")
+    event = told(book, "catalogue", "show")["events"]
+    whole = told(book, "catalogue", "undo", event, "--dry-run")["changes"]
+    code, out, _ = book("catalogue", "undo", event)
+    lines = out.splitlines()
+    assert (code, len(lines)) == (0, 42)
+    assert lines[-1] == f"  and {len(whole) - 40:,} more (--json names them all)"
+
+
 def test_a_photo_from_arrival_to_recognition(
     book: Run, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -149,6 +150,11 @@ def test_on_the_command_line(
     told = [json.loads(line) for line in run("audit", "--most", 1, "--json").splitlines()]
     assert sorted(one["kind"] for one in told) == ["two names", "two whales", "wrong name"]
     said = run("audit", "--most", 1)
-    assert "  if so: flukeprint catalogue decide 8 --move=B\n" in said
+    command = f"decide 8 --move=B --catalogue {shlex.quote(str(book.path))}"
+    assert f"  if so: flukeprint catalogue {command}\n" in said
+    monkeypatch.setenv("FLUKEPRINT_CATALOGUE", str(book.path))
+    monkeypatch.setattr(sys, "argv", ["flukeprint", "catalogue", "audit", "--model", str(model)])
+    cli.main()
+    assert "  if so: flukeprint catalogue decide 8 --move=B\n" in capsys.readouterr().out
     assert "to look at: 1 " in said
     assert run("cluster").splitlines() == ["0 groups of 0 unidentified photos"]

@@ -30,6 +30,7 @@ HOW = ("who", "why", "seen", "dry_run", "as_json")
 """What the options of every decision say: the arguments of ``_note``."""
 FACTS = ("date", "place", "latitude", "longitude", "photographer")
 CLOSE_NAMES = 3
+CHANGES_SHOWN = 40
 
 Command = Callable[..., None]
 
@@ -307,6 +308,9 @@ def _note(
     else:
         begin = f"event {done.event}" if done.event else "would be"
         click.echo(f"{begin}: {decision.kind}")
-        echo_lines(done.lines)
+        echo_lines(done.lines[:CHANGES_SHOWN])
+        more = len(done.lines) - CHANGES_SHOWN
+        if more > 0:  # to undo an import changes tens of thousands of cells
+            click.echo(f"  and {more:,} more (--json names them all)")
     if done.event:
         back_up(book)

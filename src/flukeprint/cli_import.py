@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,9 @@ CONFLICTS_SHOWN = 10
 @click.option(
     "--columns", multiple=True, metavar="FIELD=COLUMN", help="Which column of a CSV holds what."
 )
+@click.option(
+    "--unnamed", multiple=True, metavar="LABEL", help="A label, such as unknown, that names nobody."
+)
 @WHO
 @WHY
 @DRY_RUN
@@ -46,6 +51,7 @@ def import_(
     file: Path,
     root: Path | None,
     columns: tuple[str, ...],
+    unnamed: tuple[str, ...],
     who: str,
     why: str,
     dry_run: bool,
@@ -60,12 +66,12 @@ def import_(
     nothing, and an import that was cut off goes on. Labels that disagree are kept as conflicts for
     a person to settle. Exit code 1: some photos were skipped.
     """
-    from flukeprint.catalogue import columns_of, from_table, read_sheet
+    from flukeprint.catalogue import columns_of, from_table, read_sheet, without_names
     from flukeprint.tables import read_table
 
     skipped: list[Any] = []
     if data.suffix.lower() == ".jsonl":
-        if columns or root or dry_run or as_json:
+        if columns or unnamed or root or dry_run or as_json:
             raise FlukeprintError(f"{data}: lines of a whole catalogue; they take no options")
         _from_lines(data, file)
         return
@@ -80,6 +86,8 @@ def import_(
         listed = from_table(table)
         for note in table.notes:
             say(f"note: {data}: {note}", err=True)
+    listed = without_names(listed, unnamed)
+    _tell_doubtful(data, listed)
     _bring_in(file, root, listed, skipped, who, why, dry_run, as_json)
 
 
@@ -141,9 +149,11 @@ def _bring_in(
         done = bring_in(book, listed, who=who, why=why, dry_run=dry_run, progress=progress)
         if done.events:
             back_up(book, every=1)
+        names = book.individuals().values()
     for failure in (*skipped, *done.skipped):
         say(f"warning: {failure.path}: {failure.reason}; skipped", err=True)
     missed = len(skipped) + len(done.skipped)
+    _tell_alike(names, {one.label.strip() for one in listed})
     _tell_import(done, missed, dry_run, as_json)
     sys.exit(1 if missed else 0)
 
@@ -176,6 +186,30 @@ def _tell_columns(sheet: Path, chosen: dict[str, str]) -> None:
     left = [column for column in csv_header(sheet) if column not in chosen.values()]
     aside = f"; left aside: {', '.join(left)}" if left else ""
     say(f"note: {sheet}: {taken}{aside}", err=True)
+
+
+def _tell_doubtful(data: Path, listed: list[Listed]) -> None:
+    """Labels that may mean nobody: as a whale's name they would put strangers together."""
+    from flukeprint.catalogue import doubtful_names
+    from flukeprint.pages import plural
+
+    for label, count in doubtful_names(listed).items():
+        say(
+            f"note: {data}: {plural(count, 'row')} labelled {label!r}, taken for one whale of that "
+            f"name; if it names nobody, undo this and say --unnamed {shlex.quote(label)}",
+            err=True,
+        )
+
+
+def _tell_alike(names: Iterable[str], labels: set[str]) -> None:
+    """Names that came in and differ from another by capitals alone: one whale, most likely."""
+    spelled: dict[str, list[str]] = {}
+    for name in names:
+        spelled.setdefault(name.casefold(), []).append(name)
+    for alike in spelled.values():
+        if len(alike) > 1 and labels & {*alike}:
+            told = " and ".join(repr(name) for name in sorted(alike))
+            say(f"note: {told} are whales of their own; merge them if they are one", err=True)
 
 
 def _from_lines(lines: Path, file: Path) -> None:

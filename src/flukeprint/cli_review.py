@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from flukeprint.cli_options import (
     CACHE,
@@ -93,6 +94,8 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
         doubts, failures = audit_catalogue(book, most=most, **ready)
         paths, names = _paths(book), book.all_names()
     tell_failures(failures)
+    named = click.get_current_context().get_parameter_source("file")
+    where = ["--catalogue", str(file)] if named is ParameterSource.COMMANDLINE else []
     for doubt in doubts:
         whales = [names[number] for number in doubt.individuals]
         if as_json:
@@ -111,7 +114,7 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
             pair = " beside ".join(f"{n} ({paths[n]})" for n in one.photos)
             say(f"  alike {one.similarity:.2f}: {pair}")
         if doubt.remedy:
-            say(f"  if so: flukeprint catalogue {shlex.join(doubt.remedy)}")
+            say(f"  if so: flukeprint catalogue {shlex.join((*doubt.remedy, *where))}")
     if not as_json:
         counts = Counter(doubt.kind for doubt in doubts)
         told = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())

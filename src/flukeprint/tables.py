@@ -24,9 +24,11 @@ from flukeprint.photos import SUFFIXES, left_out, photos_under
 from flukeprint.records import LabelledPhoto, Table
 
 MAX_CSV_BYTES = 64 * 1024 * 1024
-# What a spreadsheet may take for a formula, the full-width signs too (OWASP, "CSV Injection").
 MOST_UNPACKED = 20  # times its packed size: photos hardly shrink, a bomb shrinks a thousandfold
 ZIP_ERRORS = (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
+WORDS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+"""What may part a CSV file's cells; the first wins where the others part no more of them."""
+# What a spreadsheet may take for a formula, the full-width signs too (OWASP, "CSV Injection").
 FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n", "'")
 
 
@@ -77,13 +79,15 @@ def _read_kaggle(data: Path, listing: Path) -> Table:
     present = set(_listed(folder))
     entries = []
     for line, row in rows:
-        name = row["Image"]
+        name = unguard(row["Image"])
         if name not in present:
             raise FlukeprintError(
                 f"{listing}, line {line}: lists {name!r}, which is not in {folder}; "
                 "add the photo or drop the line"
             )
-        entries.append(LabelledPhoto(name, folder / name, _label(listing, line, row["Id"])))
+        entries.append(
+            LabelledPhoto(name, folder / name, _label(listing, line, unguard(row["Id"])))
+        )
     return _checked(data, entries)
 
 
@@ -155,8 +159,9 @@ def _label(listing: Path, line: int, label: str) -> str:
 
 def csv_header(listing: Path) -> list[str]:
     """The names in a CSV file's first line. See :func:`csv_rows`."""
+    text = _csv_text(listing)
     try:
-        return next(csv.reader(io.StringIO(_csv_text(listing), newline=""), strict=True), [])
+        return _first_row(text, _delimiter(text))
     except csv.Error as error:
         raise FlukeprintError(f"{listing}: not a valid CSV file: {error}") from None
 
@@ -164,12 +169,15 @@ def csv_header(listing: Path) -> list[str]:
 def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """A CSV file's rows with their line numbers; every row has all the header's cells.
 
+    Commas, semicolons or tabs part the cells, whichever parts most cells of the first line.
+
     Raises:
         FlukeprintError: it cannot be read, a needed column is missing or a row is ragged.
     """
     text = _csv_text(listing)
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        parted_by = _delimiter(text)
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=parted_by)
         header = list(reader.fieldnames or [])
         missing = [column for column in needed if column not in header]
         if missing:
@@ -184,7 +192,7 @@ def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str
             if None in row or None in row.values():
                 raise FlukeprintError(
                     f"{listing}, line {reader.line_num}: expected {len(header)} cells; "
-                    "put quotes around cells that hold a comma"
+                    f"put quotes around cells that hold {WORDS[parted_by]}"
                 )
             rows.append((reader.line_num, row))
     except csv.Error as error:
@@ -192,9 +200,23 @@ def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str
     return rows
 
 
+def _delimiter(text: str) -> str:
+    """What parts most cells of the first line."""
+
+    def cells(delimiter: str) -> int:
+        try:
+            return len(_first_row(text, delimiter))
+        except csv.Error:  # quotes that another delimiter would explain
+            return 0
+
+    return max(WORDS, key=cells)
+
+
+def _first_row(text: str, delimiter: str) -> list[str]:
+    return next(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter), [])
+
+
 def _hint(header: list[str]) -> str:
-    if any(";" in column for column in header):
-        return "; cells are parted by semicolons here: save it with commas"
     if {"Image", "Id"} <= set(header):
         return "; this looks like a Kaggle train.csv: give the folder it lies in"
     return ""

@@ -298,11 +298,12 @@ def test_dates_that_could_only_be_guessed_are_refused(told: str) -> None:
         checked_fact("date", told)
 
 
-@pytest.mark.parametrize("told", ["1_1", "nan", "1e1", "12,5", "１"])
+@pytest.mark.parametrize("told", ["1_1", "nan", "1e1", "1,2,3", "1.2,3", "１"])
 def test_degrees_that_are_no_plain_number(told: str) -> None:
     with pytest.raises(FlukeprintError, match="is not a latitude"):
         checked_fact("latitude", told)
     assert checked_fact("latitude", "-0.00000001") == "0"
+    assert checked_fact("latitude", "-12,5") == "-12.5"
 
 
 def test_a_folder_by_a_link_that_leads_below_the_root(kaggle: Path, tmp_path: Path) -> None:

@@ -14,7 +14,15 @@ from flukeprint.catalogue.draft import Outcome
 from flukeprint.catalogue.evidence import Ranking, Shown
 from flukeprint.catalogue.history import Counts, Entry, IndividualNow, PhotoNow
 from flukeprint.catalogue.individuals import Merge, Rename, Split
-from flukeprint.catalogue.listing import Listed, columns_of, from_files, from_table, read_sheet
+from flukeprint.catalogue.listing import (
+    Listed,
+    columns_of,
+    doubtful_names,
+    from_files,
+    from_table,
+    read_sheet,
+    without_names,
+)
 from flukeprint.catalogue.photos_in import Arrived, Incoming
 from flukeprint.catalogue.rescue import Rescued, rescue
 from flukeprint.catalogue.undo import Undo
@@ -57,8 +65,10 @@ __all__ = [
     "bring_in",
     "check",
     "columns_of",
+    "doubtful_names",
     "from_files",
     "from_table",
     "read_sheet",
     "rescue",
+    "without_names",
 ]

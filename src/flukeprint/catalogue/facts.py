@@ -14,7 +14,7 @@ DATE = re.compile(
     r"(?P<zone>Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?",
     re.ASCII,
 )
-DEGREES = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII)
+DEGREES = re.compile(r"[+-]?\d+(?:[.,]\d*)?", re.ASCII)  # half of Europe writes 12,5
 MOST_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 
 
@@ -52,10 +52,11 @@ def _date(told: str) -> str:
 
 
 def _degrees(field: str, told: str) -> str:
-    degrees = float(told) if DEGREES.fullmatch(told) else float("nan")
+    found = DEGREES.fullmatch(told)
+    degrees = float(told.replace(",", ".")) if found else float("nan")
     if not abs(degrees) <= MOST_DEGREES[field]:
         raise FlukeprintError(
-            f"{told[:40]!r} is not a {field}; write decimal degrees with a point, "
+            f"{told[:40]!r} is not a {field}; write decimal degrees, "
             f"-{MOST_DEGREES[field]:g} to {MOST_DEGREES[field]:g}"
         )
     return f"{round(degrees, 7) + 0.0:.7f}".rstrip("0").rstrip(".")

@@ -7,15 +7,16 @@ upper case, spaces and punctuation aside; others are named by the owner.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flukeprint.catalogue.draft import checked_name
 from flukeprint.catalogue.facts import checked_fact
 from flukeprint.catalogue.state import FACTS
 from flukeprint.errors import FlukeprintError
-from flukeprint.records import Failure, Table
+from flukeprint.records import NEW_WHALE, Failure, Table
 from flukeprint.tables import csv_header, csv_rows, unguard
 
 FIELDS = ("path", "identity", *FACTS)
@@ -38,6 +39,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """Column names that are known, in lower case, letters and digits only."""
 
+NOBODY = ("unknown", "unidentified", "unnamed", "unk", "unid", "none", "na", "n/a", "nan", "?", "-")
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -46,6 +49,21 @@ class Listed:
     path: Path
     label: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def without_names(listed: Iterable[Listed], labels: Iterable[str]) -> list[Listed]:
+    """The same photos, where each of these labels, in upper or lower case, names no whale."""
+    none = {label.strip().casefold() for label in labels}
+    return [
+        replace(one, label=NEW_WHALE) if one.label.strip().casefold() in none else one
+        for one in listed
+    ]
+
+
+def doubtful_names(listed: Iterable[Listed]) -> dict[str, int]:
+    """Labels that many a sheet gives photos of whales that nobody has named, with their counts."""
+    labels = Counter(one.label.strip() for one in listed)
+    return {label: count for label, count in labels.items() if label.casefold() in NOBODY}
 
 
 def from_table(table: Table) -> list[Listed]:
