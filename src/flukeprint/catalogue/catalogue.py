@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -305,15 +305,11 @@ class Catalogue:
         place = folder or self.path.with_name(f"{self.path.name}.backups")
         return keep_backup(self._link, self.path, place, self._migrations, every)
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._using(write=False) as link:
-            yield link
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._using(write=False)
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._using(write=True) as link:
-            yield link
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._using(write=True)
 
     @contextmanager
     def _using(self, *, write: bool) -> Iterator[sqlite3.Connection]:

@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.log import (
     COLUMNS,
-    EFFECT,
     Event,
     Key,
     Value,
-    effect_from,
     undone_by,
 )
 from flukeprint.catalogue.words import line
@@ -26,27 +25,34 @@ from flukeprint.exif import Details
 from flukeprint.records import Box
 
 PHOTO = "id, sha256, size_bytes, width_px, height_px, taken, latitude, longitude, camera"
-_TOLD = (
-    f", {', '.join(f'f.{column}' for column in EFFECT.split(', '))},"
-    f" {', '.join(f'e.{column}' for column in COLUMNS.split(', '))},"
-    " (SELECT max(u.id) FROM event u WHERE u.undoes = e.id),"
-    " CASE f.kind WHEN 'p' THEN (SELECT path FROM file p WHERE p.photo = f.subject AND NOT EXISTS"
+_PATH = (
+    "(SELECT path FROM file p WHERE p.photo = {} AND NOT EXISTS"
     " (SELECT 1 FROM file later WHERE later.path = p.path AND later.id > p.id)"
-    " ORDER BY p.id LIMIT 1) END"
+    " ORDER BY p.id LIMIT 1)"
+)
+_TOLD = (
+    ", f.id, f.kind, f.subject, f.field, f.item, f.before, f.after,"
+    f" {', '.join(f'e.{column}' for column in COLUMNS.split(', '))},"
+    " (SELECT max(u.id) FROM event u WHERE u.undoes = e.id), {}"
     " FROM effect f LEFT JOIN event e ON e.id = f.event"
 )
-_EFFECTS = 2 + len(EFFECT.split(", "))
-OF_PHOTO = f"SELECT 0, f.id{_TOLD} WHERE f.kind = 'p' AND f.subject = ?1"
+OF_PHOTO = (
+    f"SELECT f.event, 0{_TOLD.format(_PATH.format('?1'))} WHERE f.kind = 'p' AND f.subject = ?1"
+)
+"""The path does not hang on the row, so SQLite looks for it once."""
 OF_INDIVIDUAL = " UNION ALL ".join(
     (
-        f"SELECT 0, f.id{_TOLD} WHERE f.kind = 'i' AND f.subject = ?1",
+        f"SELECT f.event, 0{_TOLD.format('NULL')} WHERE f.kind = 'i' AND f.subject = ?1",
         *(
-            f"SELECT 1, f.id{_TOLD} WHERE f.{side} = ?1 AND f.field = 'individual'"
+            f"SELECT f.event, 1{_TOLD.format(_PATH.format('f.subject'))}"
+            f" WHERE f.{side} = ?1 AND f.field = 'individual'"
             for side in ("after", "before")
         ),
     )
 )
 """Each part has an index of its own: asked with OR, SQLite reads the whole table."""
+
+_FIRST_OF_ALL, _EVENT = itemgetter(0, 1, 2), itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,17 +251,18 @@ def individual_history(link: sqlite3.Connection, number: int) -> list[Entry]:
 def _entries(link: sqlite3.Connection, query: str, number: int) -> list[Entry]:
     """An entry for each event, what it did to the subject itself first."""
     rows = link.execute(query, (number,)).fetchall()
-    rows.sort(key=lambda row: (row[2], *row[:2]))
+    rows.sort(key=_FIRST_OF_ALL)
     names = cache(lambda individual: name_of(link, individual))
+    # One question for all: a question for each of thousands of photos takes its time.
+    paths = {subject: path for _, _, _, kind, subject, *_, path in rows if kind == "p"}
+    photos = {photo: state.photo_called(photo, path) for photo, path in paths.items()}.__getitem__
     entries = []
-    for event, group in groupby(rows, key=lambda row: int(row[2])):
+    for event, group in groupby(rows, key=_EVENT):
         mine = list(group)
-        *columns, undo, _ = mine[0][_EFFECTS:]
+        *columns, undo, _ = mine[0][9:]
         if columns[0] is None:
             raise LookupError(f"event {event} is missing")
-        # One question for all: a question for each of thousands of photos takes its time.
-        photos = {row[4]: state.photo_called(row[4], row[-1]) for row in mine if row[3] == "p"}
-        told = [line(effect_from(row[2:_EFFECTS]), names, photos.__getitem__) for row in mine]
+        told = [line(Key(*row[3:7]), row[7], row[8], names, photos) for row in mine]
         undone = None if undo is None else undone_by(link, event)
         entries.append(Entry(Event(*columns), undone, tuple(told)))
     return entries

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 import flukeprint.catalogue.state as state
-from flukeprint.catalogue.log import Effect, Value
+from flukeprint.catalogue.log import Effect, Key, Value
 from flukeprint.records import NEW_WHALE
 
 PLAIN = {"state", "box", "name", *state.FACTS}
@@ -18,12 +18,19 @@ def lines(
 ) -> tuple[str, ...]:
     """A line for each effect; ``name`` says how an individual is called."""
     photo = cache(lambda number: state.photo_words(link, number))
-    return tuple(line(effect, name, photo) for effect in effects)
+    return tuple(
+        line(effect.key, effect.before.value, effect.after.value, name, photo) for effect in effects
+    )
 
 
-def line(effect: Effect, name: Callable[[int], str], photo: Callable[[int], str]) -> str:
-    """One effect; ``name`` and ``photo`` say how an individual and a photo are called."""
-    key, before, after = effect.key, effect.before.value, effect.after.value
+def line(
+    key: Key,
+    before: Value,
+    after: Value,
+    name: Callable[[int], str],
+    photo: Callable[[int], str],
+) -> str:
+    """What became of a cell; ``name`` and ``photo`` say how individuals and photos are called."""
     subject = name(key.subject) if key.kind == "i" else photo(key.subject)
     if key.field == "individual":
         what = f"{_whale(before, name)} -> {_whale(after, name)}"
