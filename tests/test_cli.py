@@ -457,6 +457,48 @@ def test_results_never_replace_the_gallery_or_a_photo(
     assert not same.exists()
 
 
+def test_a_split_never_replaces_the_list_of_labels(
+    paths_csv: Path,
+    kaggle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for data, listing in ((paths_csv, paths_csv), (kaggle, kaggle / "train.csv")):
+        before = listing.read_bytes()
+        code, _, err = call(monkeypatch, capsys, "split", data, "--out", listing)
+        assert (code, listing.read_bytes()) == (2, before)
+        assert f"{listing}: this file is read" in err
+
+
+def test_the_competitions_file_is_refused_before_the_work(
+    folders: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (folders / "w_a").rename(folders / "Old Tom")
+    outputs = [tmp_path / "out.csv", tmp_path / "sheet.html", tmp_path / "k.csv"]
+    asked = ["identify", folders / "w_b", "--gallery", folders, "--model", model_path,
+             "--cache", tmp_path / "cache"]  # fmt: skip
+    where = ["--csv", outputs[0], "--sheet", outputs[1], "--kaggle", outputs[2]]
+    code, out, err = call(monkeypatch, capsys, *asked, *where)
+    assert (code, out) == (2, "")
+    assert "the label 'Old Tom' holds a space" in err
+    assert not [path for path in (*outputs, tmp_path / "cache") if path.exists()]
+
+
+def test_a_file_that_the_system_refuses_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", "/data/locked")
+
+    monkeypatch.setattr(cli, "cli", refused)
+    monkeypatch.setattr(cli, "_silence_stdout", lambda: None)
+    code, _, err = call(monkeypatch, capsys, "explore", "x")
+    assert (code, err) == (
+        2, "flukeprint: /data/locked: cannot be read or written: Permission denied\n",
+    )  # fmt: skip
+
+
 def test_a_report_never_goes_into_the_collection(
     kaggle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

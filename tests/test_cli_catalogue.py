@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
@@ -137,6 +138,39 @@ def test_labels_that_name_nobody(book: Run, kaggle: Path) -> None:
     assert (code, "labelled" in err) == (0, False)
     with pytest.raises(AssertionError):
         told(book, "catalogue", "history", "Unknown")
+
+
+def test_a_check_asks_for_nobodys_name(book: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("no such user")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    monkeypatch.delenv("FLUKEPRINT_WHO")
+    assert book("catalogue", "check")[0] == 0
+    assert "say who decides" in book("catalogue", "rename", "w_a", "w_z")[2]
+
+
+def test_a_name_that_a_code_page_lacks_is_no_crash(
+    book: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book("catalogue", "rename", "w_a", "Ōkami 鯨")
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert book("catalogue", "history", "Ōkami 鯨")[0] == 0
+    stream.flush()
+    assert b"\\u014ckami \\u9be8" in stream.buffer.getvalue()
+
+
+def test_a_table_beside_a_capture_history_is_not_written_over(
+    book: Run, kaggle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "h-matches.csv").write_text("mine\n1\n")
+    code, _, err = book("catalogue", "export", "capture-history", tmp_path / "h.csv")
+    assert (code, "h-matches.csv: is there already, and another table" in err) == (2, True)
+    assert not (tmp_path / "h.csv").exists()
+    (tmp_path / "h-matches.csv").unlink()
+    for _ in range(2):
+        assert book("catalogue", "export", "capture-history", tmp_path / "h.csv")[0] == 0
 
 
 def test_names_that_differ_by_capitals_alone(book: Run, kaggle: Path) -> None:

@@ -150,8 +150,14 @@ def test_on_the_command_line(
     told = [json.loads(line) for line in run("audit", "--most", 1, "--json").splitlines()]
     assert sorted(one["kind"] for one in told) == ["two names", "two whales", "wrong name"]
     said = run("audit", "--most", 1)
-    command = f"decide 8 --move=B --catalogue {shlex.quote(str(book.path))}"
-    assert f"  if so: flukeprint catalogue {command}\n" in said
+    remedies = [line[9:] for line in said.splitlines() if line.startswith("  if so: ")]
+    assert sorted(shlex.split(one)[2] for one in remedies) == ["decide", "merge", "split"]
+    for remedy in remedies:  # each runs as it is printed
+        monkeypatch.setattr(
+            sys, "argv", [*shlex.split(remedy)[:3], "--dry-run", *shlex.split(remedy)[3:]]
+        )
+        cli.main()
+        assert capsys.readouterr().out.startswith("would be: ")
     monkeypatch.setenv("FLUKEPRINT_CATALOGUE", str(book.path))
     monkeypatch.setattr(sys, "argv", ["flukeprint", "catalogue", "audit", "--model", str(model)])
     cli.main()

@@ -125,6 +125,12 @@ def test_a_flipped_byte_is_refused_or_harmless(
         ({"true_probabilities": [0.5, 1.5]}, "true_probabilities"),
         ({"true_probabilities": [float("nan")]}, "true_probabilities"),
         ({"true_probabilities": ["much"]}, r"model\.json is not valid"),
+        ({"calibration": {}}, r"model\.json is not valid.*calibration"),
+        ({"calibration": []}, "calibration is no object"),
+        ({"calibration": None}, "calibration is no object"),
+        ({"training": []}, "training is no object"),
+        ({"split": "open-set"}, "split is no object"),
+        ({"metrics": []}, "metrics is no object"),
     ],
 )
 def test_a_manifest_that_cannot_be_is_refused(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from flukeprint.cells import guard, unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.outputs import (
     json_line,
@@ -25,7 +26,6 @@ from flukeprint.outputs import (
     write_csv,
 )
 from flukeprint.records import NEW_WHALE, Box, Candidate, Failure, Identification, Look
-from flukeprint.tables import guard, unguard
 from tests.tiny import UNSEEN, seen
 
 ANSWER = Identification(

@@ -12,6 +12,7 @@ from flukeprint.catalogue import (
     Catalogue,
     CorrectBox,
     Different,
+    Merge,
     New,
     Same,
     bring_in,
@@ -148,6 +149,20 @@ def test_rankings_are_kept_as_they_were_shown(
         (one.individual, one.probability) for one in found.answer.candidates
     ]
     assert book.last_ranking(number) == found.ranking
+    assert check(book.path).whole
+
+
+def test_a_merge_while_the_model_was_at_work(
+    book: Catalogue, network: Network, shoot: Shoot
+) -> None:
+    """What is noted is what was shown: by the names that the whales had then."""
+    bring(book, shoot(4))
+    known = book.photos_and_names()
+    book.decide(Merge(book.find("w_a"), book.find("w_b")), who="Bo")
+    (found,), _ = resight(book, [Asked(shoot(4))], network, known=known)
+    assert found.ranking is not None
+    kept = [number for number, _, _ in book.ranking(found.ranking).candidates]
+    assert len(kept) == len(found.answer.candidates) == 3
     assert check(book.path).whole
 
 

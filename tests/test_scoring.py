@@ -40,6 +40,23 @@ def model_path(tiny_model: Model, tmp_path: Path) -> Path:
     return path
 
 
+def test_a_photo_that_cannot_be_read_is_told(drawn: Path, model_path: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(drawn, tmp_path / "data"))
+    broken = min(data.rglob("*.jpg"))
+    broken.write_bytes(b"no photo")
+    told: list[str] = []
+    evaluate_target(model_path, data=data, out=tmp_path / "out", report=told.append)
+    (line,) = told
+    assert line.startswith(f"warning: {broken}: ")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["photos_left_out"] == 1
+
+
+def test_scores_never_go_into_the_collection(drawn: Path, model_path: Path) -> None:
+    with pytest.raises(FlukeprintError, match="lies in the collection itself"):
+        evaluate_target(model_path, data=drawn, out=drawn / "scores")
+    assert not (drawn / "scores").exists()
+
+
 def test_a_model_is_scored_beside_the_answers_without_learning(
     drawn: Path, model_path: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flukeprint.cells import guard, unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import LabelledPhoto, Table
-from flukeprint.tables import fingerprint, guard, read_table, unguard
+from flukeprint.tables import fingerprint, read_table
 from tests.tiny import SMALL
 
 LABELS = {(name, label) for name, label, _ in SMALL}
@@ -44,6 +46,11 @@ def test_a_folder_per_whale(folders: Path) -> None:
     table = read_table(folders)
     assert pairs(table) == LABELS
     assert table.rows[0].name == "new_whale/5.jpg"
+
+
+def test_photos_of_other_things_are_no_whale(folders: Path) -> None:
+    shutil.copytree(folders / "w_a", folders / "not_flukes")
+    assert pairs(read_table(folders)) == LABELS
 
 
 def test_a_csv_of_paths(paths_csv: Path) -> None:
@@ -268,6 +275,13 @@ def test_a_zip_bomb_is_refused_and_leaves_nothing(kaggle_zipped: Path) -> None:
     with pytest.raises(FlukeprintError, match="many times its size"):
         read_table(kaggle_zipped)
     assert not list((kaggle_zipped.parent / "scratch").iterdir())
+
+
+def test_what_a_cleaner_took_is_unpacked_again(kaggle_zipped: Path) -> None:
+    first = read_table(kaggle_zipped)
+    first.rows[0].path.unlink()
+    assert pairs(read_table(kaggle_zipped)) == LABELS
+    assert first.rows[0].path.is_file()
 
 
 def damage(path: Path, at: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -18,8 +19,9 @@ from flukeprint.cli_options import (
     MODEL,
     PATH,
     cache_folder,
+    found_photos,
     json_text,
-    photos_under,
+    say,
     tell_failures,
 )
 from flukeprint.cli_training import training_side
@@ -129,7 +131,9 @@ def split(
     """
     from flukeprint.collection import read_collection
     from flukeprint.console_progress import progress_bar
+    from flukeprint.files import check_outputs
     from flukeprint.splits import make_splits, write_split
+    from flukeprint.tables import files_of
 
     with progress_bar() as progress:
         collection = read_collection(data, progress)
@@ -143,8 +147,10 @@ def split(
         new_share=new_share,
         folds=folds,
     )
-    for part in made:
-        path = out if len(made) == 1 else out.with_stem(f"{out.stem}-{part.fold}")
+    parts = {out if len(made) == 1 else out.with_stem(f"{out.stem}-{p.fold}"): p for p in made}
+    for path in parts:
+        check_outputs({"--out": path}, files_of(collection.table))
+    for path, part in parts.items():
         write_split(part, path)
         click.echo(
             f"{path}: {protocol}, {len(part.train):,} to learn from, "
@@ -193,6 +199,7 @@ def evaluate(
             cache=cache_folder(cache),
             device=device,
             progress=progress,
+            report=lambda line: say(line, err=True),
         )
     if as_json:
         click.echo(json_text([report.summary() for report in reports]))
@@ -225,7 +232,7 @@ def crop(
     from flukeprint.network import Network
     from flukeprint.records import Failure
 
-    found = photos_under(photos)
+    found = found_photos(photos)
     network = Network(load_model(model_path), device=device)
     # Also what a link leads to is a photo that no crop may replace.
     places = [Path(place) for path in found for place in (path, os.path.realpath(path))]
@@ -270,6 +277,8 @@ def main() -> None:
     """Run the command line; a FlukeprintError is one line on stderr and exit code 2."""
     # Of a photo's oddities the library tells in words of its own.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # Windows writes files in an older code page
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli(standalone_mode=False)
     except FlukeprintError as error:
@@ -286,7 +295,10 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         _silence_stdout()
-        _stop(f"cannot write the results: {error.strerror or error}", 2)
+        where = "cannot write the results"
+        if error.filename is not None:
+            where = f"{os.fsdecode(error.filename)}: cannot be read or written"
+        _stop(f"{where}: {error.strerror or error}", 2)
 
 
 def _silence_stdout() -> None:

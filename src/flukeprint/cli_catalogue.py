@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flukeprint import cli_decisions, cli_export, cli_import, cli_review
-from flukeprint.cli_options import CATALOGUE, JSON, PATH, WHO, json_text, say
+from flukeprint.cli_options import CATALOGUE, JSON, PATH, json_text, say, user_name
 
 if TYPE_CHECKING:
     from flukeprint.catalogue import Catalogue, Ranking
@@ -126,9 +126,13 @@ def history(whale: str, file: Path, as_json: bool) -> None:
 @click.command()
 @CATALOGUE
 @click.option("--rescue", "new", type=PATH, help="Save what can be read to this new file.")
-@WHO
+@click.option(
+    "--who",
+    envvar="FLUKEPRINT_WHO",
+    help="Who rescues; else $FLUKEPRINT_WHO, else your user name.",
+)
 @JSON
-def check(file: Path, new: Path | None, who: str, as_json: bool) -> None:
+def check(file: Path, new: Path | None, who: str | None, as_json: bool) -> None:
     """Read everything and say whether the catalogue is whole.
 
     Exit code 2: it is not. Nothing is written but the new file of --rescue.
@@ -137,7 +141,7 @@ def check(file: Path, new: Path | None, who: str, as_json: bool) -> None:
     from flukeprint.catalogue import rescue
 
     report = library(file)
-    saved = rescue(file, new, who=who) if new else None
+    saved = rescue(file, new, who=who or user_name()) if new else None
     if as_json:
         told = {"whole": report.whole, "problems": report.problems, "savable": report.savable}
         click.echo(json_text({**told, "rescued": saved.rows if saved else None}))

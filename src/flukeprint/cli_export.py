@@ -58,14 +58,18 @@ def export(
     from flukeprint.catalogue.lines import write_lines
     from flukeprint.catalogue.store import MAGIC
     from flukeprint.exports import FORMATS as WRITERS
-    from flukeprint.exports import Exporting
+    from flukeprint.exports import Exporting, matches_file
     from flukeprint.files import check_outputs
 
-    if out.is_file() and out.open("rb").read(len(MAGIC)) == MAGIC:
-        raise FlukeprintError(f"{out}: is a catalogue or a backup of one; name another file")
+    if out.is_file():
+        with out.open("rb") as stream:
+            if stream.read(len(MAGIC)) == MAGIC:
+                raise FlukeprintError(f"{out}: is a catalogue or a backup of one; name another")
     with Catalogue.open(file, root=root, read_only=True) as book:
         photos, names, shares = book.moment()
-        check_outputs({"OUT": out}, [file, *(book.root / p for one in photos for p in one.paths)])
+        beside = matches_file(out) if form == "capture-history" else None
+        kept = [file, *(book.root / path for one in photos for path in one.paths)]
+        check_outputs({"OUT": out, "capture-history": beside}, kept)
         if form == "lines":
             rows = write_lines(file, out, embeddings=not no_embeddings)
             told = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)

@@ -18,7 +18,7 @@ from flukeprint.cli_options import (
     PATH,
     ROOT,
     cache_folder,
-    photos_under,
+    found_photos,
     tell_failures,
 )
 from flukeprint.errors import FlukeprintError
@@ -167,15 +167,18 @@ def _from_folder(
     from flukeprint.console_progress import progress_bar
     from flukeprint.files import check_outputs
     from flukeprint.identify import identify as library
-    from flukeprint.tables import read_table
+    from flukeprint.submission import check_submission
+    from flukeprint.tables import files_of, read_table
 
     if not photos:
         raise click.UsageError("give PHOTOS to identify")
     table = read_table(gallery)
     for note in table.notes:
         click.echo(f"note: {gallery}: {note}", err=True)
-    found = photos_under(photos)
-    check_outputs(outputs, [gallery, *found, *(row.path for row in table.rows)])
+    found = found_photos(photos)
+    check_outputs(outputs, [*found, *files_of(table)])
+    if outputs["--kaggle"]:
+        check_submission(found, table.individuals)
     network = _network(model_path, device)
     with progress_bar() as progress:
         answers, failures = library(found, table, network, progress=progress, **wanted.of(network))
@@ -199,6 +202,7 @@ def _from_catalogue(
     from flukeprint.console_progress import progress_bar
     from flukeprint.files import check_outputs
     from flukeprint.resight import resight
+    from flukeprint.submission import check_submission
 
     note = writable(file)
     with Catalogue.open(file, root=root, read_only=not note) as book:
@@ -206,15 +210,24 @@ def _from_catalogue(
             click.echo(f"note: {file}: read-only; what is shown is not noted there", err=True)
         asked = _asked(book, photos, *met)
         revision = book.revision  # before anything is compared: what is told is not newer than it
-        known, names = book.photos_and_names()
-        table = table_of(book, known, names)
-        kept = [book.root / path for photo in known for path in photo.paths]
+        known = there, names = book.photos_and_names()
+        table = table_of(book, there, names)
+        kept = [book.root / path for photo in there for path in photo.paths]
         lists = [met[1]] if met[1] else []
-        check_outputs(outputs, [file, *lists, *(one.path for one in asked), *kept])
+        paths = [one.path for one in asked]
+        check_outputs(outputs, [file, *lists, *paths, *kept])
+        if outputs["--kaggle"]:
+            check_submission(paths, table.individuals)
         network = _network(model_path, device)
         with progress_bar() as progress:
             found, failures = resight(
-                book, asked, network, note=note, progress=progress, **wanted.of(network)
+                book,
+                asked,
+                network,
+                note=note,
+                known=known,
+                progress=progress,
+                **wanted.of(network),
             )
     strange = sum(one.photo is None for one in found)
     if strange:
@@ -242,7 +255,7 @@ def _asked(
             raise click.UsageError("give PHOTOS or --encounters, not both")
         return read_encounters(listing)
     if photos:
-        return [Asked(path, encounter) for path in photos_under(photos)]
+        return [Asked(path, encounter) for path in found_photos(photos)]
     if encounter:
         raise click.UsageError("--encounter needs the PHOTOS that are from it")
     found = unidentified(book)

@@ -21,6 +21,7 @@ from flukeprint.cli_options import (
     ROOT,
     WHO,
     WHY,
+    found_photos,
     json_text,
     say,
 )
@@ -71,7 +72,7 @@ def import_(
 
     skipped: list[Any] = []
     if data.suffix.lower() == ".jsonl":
-        if columns or unnamed or root or dry_run or as_json:
+        if columns or unnamed or root or why or dry_run or as_json:
             raise FlukeprintError(f"{data}: lines of a whole catalogue; they take no options")
         _from_lines(data, file)
         return
@@ -121,12 +122,9 @@ def add(
     is said. Exit code 1: some photos were skipped.
     """
     from flukeprint.catalogue import from_files
-    from flukeprint.photos import find_photos, left_out
 
-    found = find_photos(photos)
-    for line in left_out(photos):
-        say(f"warning: {line}", err=True)
-    _bring_in(file, root, from_files(found, facts), [], who, why, dry_run, as_json)
+    listed = from_files(found_photos(photos), facts)
+    _bring_in(file, root, listed, [], who, why, dry_run, as_json)
 
 
 COMMANDS = (import_, add)

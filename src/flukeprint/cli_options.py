@@ -44,7 +44,7 @@ ROOT = click.option("--root", type=PATH, help="Where the catalogue's photos lie 
 WHO = click.option(
     "--who",
     envvar="FLUKEPRINT_WHO",
-    default=lambda: _user(),  # not asked for where it is not needed
+    default=lambda: user_name(),  # not asked for where it is not needed
     show_default="$FLUKEPRINT_WHO, else your user name",
     help="Who decides.",
 )
@@ -67,7 +67,7 @@ def cache_folder(named: Path | None) -> Path:
     return named or default_folder()
 
 
-def photos_under(paths: tuple[Path, ...]) -> list[Path]:
+def found_photos(paths: tuple[Path, ...]) -> list[Path]:
     """The photos among files and folders; pictures in formats that are passed over are named."""
     from flukeprint.photos import find_photos, left_out
 
@@ -90,7 +90,7 @@ def tell_failures(failures: Iterable[Failure]) -> None:
         say(f"warning: {failure.path}: {failure.reason}; left out", err=True)
 
 
-def _user() -> str:
+def user_name() -> str:
     """The name of the user's account; a person may go by another."""
     import getpass
 

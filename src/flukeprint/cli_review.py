@@ -38,7 +38,7 @@ SHOWN = 6  # photos named on one line
     default=0.8,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="How probable each photo of a group has to be.",
+    help="How probable the least sure join of a group has to be.",
 )
 @MODEL
 @CACHE
@@ -114,7 +114,8 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
             pair = " beside ".join(f"{n} ({paths[n]})" for n in one.photos)
             say(f"  alike {one.similarity:.2f}: {pair}")
         if doubt.remedy:
-            say(f"  if so: flukeprint catalogue {shlex.join((*doubt.remedy, *where))}")
+            command, *said = doubt.remedy  # what follows a "--" is no option
+            say(f"  if so: flukeprint catalogue {shlex.join((command, *where, *said))}")
     if not as_json:
         counts = Counter(doubt.kind for doubt in doubts)
         told = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from flukeprint.demo import DemoResult
     from flukeprint.evaluate import Report
 
-PATIENCE_S = 2.0  # shorter work needs no bar
 WHOLE = 4_096  # characters of a name in a pipe
 NAME_CELLS, PHOTO_CELLS, PADDED_CELLS = 20, 28, 60
 PAIRS_SHOWN = 5

@@ -8,3 +8,7 @@ class FlukeprintError(Exception):
 
     The command line prints it as one line and exits with code 2.
     """
+
+
+class Diverged(FlukeprintError):
+    """A training whose loss is no number any more; another with other settings may do well."""

@@ -57,10 +57,10 @@ def _details(image: Image.Image, size_px: tuple[int, int]) -> Details:
         return Details(width, height)
     if main.get(EXIF_ORIENTATION) in SIDEWAYS:
         width, height = height, width
-    return Details(width, height, _taken(main, camera), *_degrees(place), _camera(main))
+    return Details(width, height, _taken(camera), *_degrees(place), _camera(main))
 
 
-def _taken(main: dict[int, Any], camera: dict[int, Any]) -> str | None:
+def _taken(camera: dict[int, Any]) -> str | None:
     """When the shutter opened; when the file was changed is no substitute."""
     base = ExifTags.Base
     for told in (camera.get(base.DateTimeOriginal), camera.get(base.DateTimeDigitized)):

@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from flukeprint.decide import Calibration
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_bytes
 from flukeprint.records import COMPETITION_NEW_SHARE
@@ -181,6 +182,13 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     known["trained_on"] = tuple(known.get("trained_on", ()))
     known["true_probabilities"] = tuple(map(float, known.get("true_probabilities", ())))
     manifest = Manifest(**known)
+    for name in ("calibration", "training", "split", "metrics"):
+        if not isinstance(getattr(manifest, name), dict):
+            raise ValueError(f"{name} is no object")
+    try:
+        Calibration.from_dict(manifest.calibration)
+    except FlukeprintError as error:
+        raise ValueError(str(error)) from None
     sizes = (manifest.height_px, manifest.width_px, manifest.embedding_size)
     if manifest.kind not in ("embedding", "softmax"):
         raise ValueError(f"kind {manifest.kind!r}")

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from flukeprint.cells import Cell, csv_text, unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_text
 from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Interval, Look
-from flukeprint.tables import guard, unguard
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 FIRST = ("photo", "fluke", "quality", "new", "to_review")
@@ -155,20 +155,17 @@ def write_csv(answers: Sequence[Identification], top: int, path: Path) -> None:
     Raises:
         FlukeprintError: the file cannot be written.
     """
-    text = io.StringIO(newline="")
-    # Text is always quoted: a spreadsheet that splits at ";" must not find a formula inside a cell.
-    writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     named = [f"{what}_{k + 1}" for k in range(top) for what in ("answer", "probability")]
-    writer.writerow([*FIRST, *named, "error"])
+    rows = []
     for answer in answers:
         seen = seen_in(answer.look)
-        told = (seen["fluke"], seen["quality"], answer.new, answer.to_review)
-        cells: list[str | float] = [guard(answer.photo), *("" if x is None else x for x in told)]
+        cells: list[Cell] = [answer.photo, seen["fluke"], seen["quality"]]
+        cells += [answer.new, answer.to_review]
         for candidate in answer.candidates[:top]:
-            cells += [guard(candidate.individual), candidate.probability]
-        cells += [""] * (len(FIRST) + 2 * top - len(cells))
-        writer.writerow([*cells, guard(answer.failure or "")])
-    write_text(path, text.getvalue())
+            cells += [candidate.individual, candidate.probability]
+        cells += [None] * (len(FIRST) + 2 * top - len(cells))
+        rows.append([*cells, answer.failure])
+    write_text(path, csv_text([*FIRST, *named, "error"], rows)[0])
 
 
 def read_csv(path: Path) -> list[Identification]:

@@ -7,7 +7,7 @@ import io
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,27 +94,26 @@ def photos_under(folder: Path) -> Iterator[Path]:
     Raises:
         FlukeprintError: a folder cannot be listed.
     """
-    for parent, folders, files in os.walk(folder, onerror=_cannot_list):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(parent) / name
+    return _files_under(folder, SUFFIXES)
 
 
 def left_out(paths: Iterable[Path]) -> list[str]:
     """A line for each folder with pictures in formats that flukeprint does not read."""
     lines = []
     for folder in (path for path in paths if os.path.isdir(path)):
-        found = Counter(
-            Path(name).suffix.lower()
-            for _, _, files in os.walk(folder)
-            for name in files
-            if Path(name).suffix.lower() in UNREAD_SUFFIXES and not name.startswith(".")
-        )
+        found = Counter(path.suffix.lower() for path in _files_under(folder, UNREAD_SUFFIXES))
         if found:
             kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.items()))
             lines.append(f"{folder}: left out {kinds}; save them as JPEG")
     return lines
+
+
+def _files_under(folder: Path, suffixes: Container[str]) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder, onerror=_cannot_list):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
+                yield Path(parent) / name
 
 
 def _cannot_list(error: OSError) -> None:

@@ -11,10 +11,8 @@ from flukeprint.crops import crop
 from flukeprint.records import Fluke, Quality
 
 SIDE_PX = 64  # of the crop that is measured: the same for every model
-ENOUGH_PX, LEAST_PX = (
-    96.0,
-    12.0,
-)  # a fluke of so many pixels tells all that a crop can show, nothing
+ENOUGH_PX = 96.0  # a fluke of so many pixels tells all that a crop can show
+LEAST_PX = 12.0  # and one of so few nothing
 FULL_CONTRAST = 50.0  # the standard deviation of greys, 0 to 255, from which a crop is full of it
 FULL_SHARPNESS = 0.5  # the mean step to the next pixel but one, in standard deviations
 

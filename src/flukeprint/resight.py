@@ -21,6 +21,7 @@ from flukeprint.catalogued import (
     look_again,
     place_of,
 )
+from flukeprint.cells import unguard
 from flukeprint.embed import EmbeddedPhotos, embed_photos
 from flukeprint.errors import FlukeprintError
 from flukeprint.identify import Judge
@@ -28,7 +29,7 @@ from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import GalleryIndex
 from flukeprint.records import NEW_WHALE, Failure, Identification
-from flukeprint.tables import csv_rows, unguard
+from flukeprint.tables import csv_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +88,15 @@ def resight(
     new_share: float | None = None,
     miss_rate: float | None = None,
     note: bool = True,
+    known: tuple[Sequence[PhotoNow], Mapping[int, str]] | None = None,
     progress: Progress = no_progress,
 ) -> tuple[list[Resighting], tuple[Failure, ...]]:
     """Name the likeliest catalogued individuals for each photo; see :func:`identify.identify`.
 
     Photos with the same encounter are judged together. With ``note``, embeddings and rankings of
-    catalogued photos are kept in the catalogue. Returns the answers in order, and the catalogue's
-    photos that could not be had.
+    catalogued photos are kept in the catalogue. ``known`` is what the catalogue's
+    ``photos_and_names`` gave, where that has been asked already: others may decide meanwhile.
+    Returns the answers in order, and the catalogue's photos that could not be had.
 
     Raises:
         FlukeprintError: the model is a classifier, the catalogue names nobody or cannot be used.
@@ -101,7 +104,7 @@ def resight(
     if network.model.manifest.kind != "embedding":
         raise FlukeprintError("this model knows only its own whales; a catalogue needs another")
     judge = Judge.of(network.model.manifest, top, new_share, miss_rate)
-    photos, names = catalogue.photos_and_names()
+    photos, names = catalogue.photos_and_names() if known is None else known
     rows = gallery_rows(photos, names)
     if not any(row.label != NEW_WHALE for row in rows):
         raise FlukeprintError(f"{catalogue.path}: names no individual yet; import labelled photos")
@@ -116,12 +119,12 @@ def resight(
     paths = [one.path for one in asked]
     done = embed_photos(paths, network, kept, progress("photos", len(paths)))
     gallery = CatalogueGallery(rows, vectors)
-    known = {photo.sha256: photo for photo in photos}
+    by_hash = {photo.sha256: photo for photo in photos}
     if note:
-        keep_seen(catalogue, done.embeddings, done.looks, known)
+        keep_seen(catalogue, done.embeddings, done.looks, by_hash)
     done = look_again(done, paths, photos, network)
-    answers = _answered(asked, done, gallery, judge, known)
-    return _noted(catalogue, answers, done, known, names, network.model.id, note), failures
+    answers = _answered(asked, done, gallery, judge, by_hash)
+    return _noted(catalogue, answers, done, by_hash, names, network.model.id, note), failures
 
 
 def _answered(

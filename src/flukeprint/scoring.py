@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
 from flukeprint.cache import Cache
+from flukeprint.cells import csv_text
 from flukeprint.collection import Collection, read_collection
 from flukeprint.decide import Calibration
 from flukeprint.embed import embed_photos
@@ -20,7 +19,7 @@ from flukeprint.evaluate import (
     evaluate_split,
     evaluate_without_learning,
 )
-from flukeprint.files import make_folder, read_json, write_bytes, write_text
+from flukeprint.files import check_outside, make_folder, read_json, write_bytes, write_text
 from flukeprint.model import Model, load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
@@ -32,7 +31,7 @@ from flukeprint.splits import (
     other_catalogue_of,
     read_split,
 )
-from flukeprint.tables import fingerprint, guard
+from flukeprint.tables import fingerprint
 
 RUN_MODEL = "model.fluke"
 RUN_FACTS = "run.json"
@@ -50,15 +49,22 @@ def evaluate_target(
     cache: Path | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
+    report: Callable[[str], object] = lambda line: None,
 ) -> list[Report]:
     """Score a collection, a run's exported model or a model file; see the command's help.
+
+    ``report`` is told of each photo that is left out because it cannot be read.
 
     Raises:
         FlukeprintError: the target is none of the three, data is missing, or a query was seen in
             the model's training.
     """
     model, source = _resolve(target, data, model_path)
+    if out:
+        check_outside(out, source)
     collection = read_collection(source, progress)
+    for failure in collection.failures:
+        report(f"warning: {failure.path}: {failure.reason}; left out")
     if split_path is None and _learned_from(model, collection) and _is_run(target):
         split_path = target / RUN_SPLIT
     split = read_split(split_path) if split_path else own_split(model, collection)
@@ -69,7 +75,7 @@ def evaluate_target(
     embedded = embed_collection(collection, network, Cache(cache, model.id), progress, names)
     reports = score_protocols(model, split, collection, embedded)
     if out:
-        write_reports(reports, model, out)
+        write_reports(reports, model, out, left_out=len(collection.failures))
     return reports
 
 
@@ -147,10 +153,17 @@ def embed_collection(
     return EmbeddedTable(collection.table, done.embeddings, row_of, done.looks)
 
 
-def write_reports(reports: Sequence[Report], model: Model, out: Path) -> None:
-    """Write ``metrics.json`` and, for the model, rows of queries, confused pairs, reliability."""
+def write_reports(reports: Sequence[Report], model: Model, out: Path, *, left_out: int = 0) -> None:
+    """Write ``metrics.json`` and, for the model, rows of queries, confused pairs, reliability.
+
+    ``left_out`` is how many of the collection's photos could not be read.
+    """
     make_folder(out)
-    body = {"model": model.id, "reports": [report.summary() for report in reports]}
+    body = {
+        "model": model.id,
+        "photos_left_out": left_out,
+        "reports": [report.summary() for report in reports],
+    }
     write_text(out / "metrics.json", json.dumps(body, indent=1) + "\n")
     for report in reports:
         if report.system == "flukeprint":
@@ -174,15 +187,9 @@ def write_queries(report: Report, queries: Path, confused: Path) -> None:
 
 
 def _write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    text = io.StringIO(newline="")
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(
-            {key: guard(value) if isinstance(value, str) else value for key, value in row.items()}
-        )
-    write_text(path, text.getvalue())
+    cells = [[row.get(column) for column in columns] for row in rows]
+    write_text(path, csv_text(columns, cells)[0])
 
 
 def is_unexported_run(target: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from flukeprint.errors import FlukeprintError
@@ -35,29 +35,35 @@ def fillers(table: Table) -> list[str]:
     return [name for name, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
 
 
-def write_submission(answers: Sequence[Identification], filler: Sequence[str], path: Path) -> None:
-    """Write one row per query: its base name and five labels.
+def check_submission(photos: Sequence[Path], individuals: Iterable[str]) -> None:
+    """Refuse what the format cannot carry, before anybody waits for answers.
 
     Raises:
-        FlukeprintError: a label holds white space, two queries have one base name, or the file
-            cannot be written.
+        FlukeprintError: an individual's name holds white space, or two photos have one base name.
+    """
+    twice = next((name for name, n in Counter(p.name for p in photos).items() if n > 1), None)
+    if twice is not None:
+        raise FlukeprintError(f"--kaggle: two photos are named {twice!r}; ask for one at a time")
+    broken = next((name for name in individuals if name.split() != [name]), None)
+    if broken is not None:
+        raise FlukeprintError(
+            f"--kaggle: the label {broken!r} holds a space, which this format cannot carry"
+        )
+
+
+def write_submission(answers: Sequence[Identification], filler: Sequence[str], path: Path) -> None:
+    """Write one row per query: its base name and five labels. See :func:`check_submission`.
+
+    Raises:
+        FlukeprintError: the file cannot be written.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     quoter = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(["Image", "Id"])
-    seen: set[str] = set()
     for answer in answers:
         name = Path(answer.photo).name
-        if name in seen:
-            raise FlukeprintError(f"--kaggle: two photos are named {name!r}; ask for one at a time")
-        seen.add(name)
         labels = labels_of(answer, filler)
-        broken = next((label for label in labels if label.split() != [label]), None)
-        if broken is not None:
-            raise FlukeprintError(
-                f"--kaggle: the label {broken!r} holds a space, which this format cannot carry"
-            )
         # Python before 3.13 does not quote a carriage return, which then ends the row.
         (quoter if "\r" in name else writer).writerow([name, " ".join(labels)])
     write_text(path, text.getvalue())

@@ -19,17 +19,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.photos import SUFFIXES, left_out, photos_under
 from flukeprint.records import LabelledPhoto, Table
 
+LISTINGS = ("train.csv", "train.csv.zip", "train.zip")
+NOT_FLUKES = "not_flukes"
+"""A collection's folder of photos of other things, for the finder to learn from."""
 MAX_CSV_BYTES = 64 * 1024 * 1024
 MOST_UNPACKED = 20  # times its packed size: photos hardly shrink, a bomb shrinks a thousandfold
 ZIP_ERRORS = (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 WORDS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 """What may part a CSV file's cells; the first wins where the others part no more of them."""
-# What a spreadsheet may take for a formula, the full-width signs too (OWASP, "CSV Injection").
-FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n", "'")
 
 
 def read_table(data: Path) -> Table:
@@ -44,10 +46,16 @@ def read_table(data: Path) -> Table:
     if not os.path.isdir(data):
         hint = "give a folder or a .csv file" if os.path.exists(data) else "check the spelling"
         raise FlukeprintError(f"{data}: not a labelled collection; {hint}")
-    for name in ("train.csv", "train.csv.zip"):
+    for name in LISTINGS[:2]:
         if (data / name).is_file():
             return _read_kaggle(data, data / name)
     return _read_folders(data)
+
+
+def files_of(table: Table) -> list[Path]:
+    """Every file that a collection is read from, not to be written over."""
+    listings = [table.source / name for name in LISTINGS]
+    return [table.source, *listings, *(row.path for row in table.rows)]
 
 
 def fingerprint(table: Table) -> str:
@@ -57,18 +65,6 @@ def fingerprint(table: Table) -> str:
         line = f"{row.name}\0{row.individual}\0{row.encounter}\n"
         digest.update(line.encode(errors="surrogatepass"))
     return digest.hexdigest()
-
-
-def guard(cell: str) -> str:
-    """Put an apostrophe before a cell that a spreadsheet would run as a formula."""
-    # A spreadsheet may drop the white space before a formula.
-    risky = cell.startswith(FORMULA_STARTS) or cell.lstrip().startswith(FORMULA_STARTS)
-    return f"'{cell}" if risky else cell
-
-
-def unguard(cell: str) -> str:
-    """Undo :func:`guard`."""
-    return cell[1:] if cell.startswith("'") and guard(cell[1:]) == cell else cell
 
 
 def _read_kaggle(data: Path, listing: Path) -> Table:
@@ -115,7 +111,7 @@ def _read_paths_csv(listing: Path) -> Table:
 def _read_folders(data: Path) -> Table:
     entries: list[LabelledPhoto] = []
     for name in sorted(_listed(data)):
-        if (data / name).is_dir() and not name.startswith("."):
+        if os.path.isdir(data / name) and not name.startswith(".") and name != NOT_FLUKES:
             entries.extend(
                 LabelledPhoto(path.relative_to(data).as_posix(), path, name)
                 for path in photos_under(data / name)
@@ -254,7 +250,9 @@ def _unpacked(archive: Path) -> Path:
     user = os.getuid() if hasattr(os, "getuid") else 0  # Windows: each has a folder of their own
     target = Path(tempfile.gettempdir()) / f"flukeprint-{user}-{key}"
     if _is_own(target, user):
-        return target
+        if _is_whole(target, archive):
+            return target
+        shutil.rmtree(target, ignore_errors=True)  # what cleans the folder has begun with this one
     fresh = Path(tempfile.mkdtemp(prefix="flukeprint-"))
     try:
         _unpack(archive, fresh)
@@ -275,13 +273,26 @@ def _is_own(folder: Path, user: int) -> bool:
     return folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == user
 
 
+def _is_whole(folder: Path, archive: Path) -> bool:
+    """Whether all of the archive's photos are still in the folder."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            return {Path(photo.filename).name for photo in _photos_in(packed)} <= {*_listed(folder)}
+    except ZIP_ERRORS as error:
+        raise FlukeprintError(f"{archive}: cannot be unpacked: {error}") from None
+
+
+def _photos_in(packed: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [
+        member
+        for member in packed.infolist()
+        if not member.is_dir() and Path(member.filename).suffix.lower() in SUFFIXES
+    ]
+
+
 def _unpack(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as packed:
-        photos = [
-            member
-            for member in packed.infolist()
-            if not member.is_dir() and Path(member.filename).suffix.lower() in SUFFIXES
-        ]
+        photos = _photos_in(packed)
         if sum(photo.file_size for photo in photos) > MOST_UNPACKED * archive.stat().st_size:
             raise zipfile.BadZipFile("it would unpack to many times its size, as photos never do")
         for photo in photos:

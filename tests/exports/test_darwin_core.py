@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports import FORMATS
 from flukeprint.exports.darwin_core import event_date
-from flukeprint.tables import unguard
 from tests.catalogue.small import content
 from tests.exports.archive import eml, is_date, read
 from tests.exports.made import PHOTOS, exporting, photo

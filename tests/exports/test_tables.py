@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from flukeprint.catalogue import Catalogue, Merge, Move, New, Same, Shown, Undo
 from flukeprint.catalogue.draft import checked_name
+from flukeprint.cells import csv_text, unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports import FORMATS
-from flukeprint.exports.cells import csv_text
 from flukeprint.exports.exporting import Exporting
-from flukeprint.tables import unguard
 from tests.exports.made import exporting, photo
 
 PRINTED = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029")

@@ -15,7 +15,7 @@ from PIL import Image
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import NEW_WHALE, Interval
 from flukeprint.training.bench.rows import Row, Scored, collapse_share, paired_gain
-from flukeprint.training.bench.table import csv_text, draw, epochs_text, markdown, millions
+from flukeprint.training.bench.table import draw, epochs_text, markdown, millions, table_csv
 from tests.conftest import ROOT
 
 
@@ -173,7 +173,7 @@ def test_small_words() -> None:
 
 
 def test_csv_has_a_line_a_row_and_plain_numbers() -> None:
-    table = list(csv.DictReader(io.StringIO(csv_text(ROWS))))
+    table = list(csv.DictReader(io.StringIO(table_csv(ROWS))))
     assert [line["system"] for line in table] == [row.name for row in ROWS]
     cnn = table[1]
     assert float(cnn["open_set_map5"]) == 0.569
@@ -190,7 +190,7 @@ def test_csv_has_a_line_a_row_and_plain_numbers() -> None:
 
 def test_a_csv_cell_cannot_be_a_formula() -> None:
     odd = Row("=1+1", "", "", "", None, None, None, None, None, None)
-    (line,) = csv.DictReader(io.StringIO(csv_text([odd])))
+    (line,) = csv.DictReader(io.StringIO(table_csv([odd])))
     assert line["system"] == "'=1+1"
 
 

@@ -124,9 +124,10 @@ def keep_ranking(
     """Note a ranking as it is shown, (individual, probability) likeliest first; its number."""
     named = []
     for individual, probability in candidates:
-        name = state.value(link, "i", individual, "name")
-        if name is None or not state.is_alive(link, individual):
+        # Also of one that others merged or undid while the model was at work.
+        if not link.execute("SELECT 1 FROM individual WHERE id = ?", (individual,)).fetchone():
             raise FlukeprintError(f"no individual has the number {individual}")
+        name = state.value(link, "i", individual, "name") or f"individual {individual}"
         named.append((individual, name, probability))
     if not link.execute("SELECT 1 FROM photo WHERE id = ?", (photo,)).fetchone():
         raise FlukeprintError(f"no photo has the number {photo}")

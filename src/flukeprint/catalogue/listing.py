@@ -15,9 +15,10 @@ from pathlib import Path
 from flukeprint.catalogue.draft import checked_name
 from flukeprint.catalogue.facts import checked_fact
 from flukeprint.catalogue.state import FACTS
+from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import NEW_WHALE, Failure, Table
-from flukeprint.tables import csv_header, csv_rows, unguard
+from flukeprint.tables import csv_header, csv_rows
 
 FIELDS = ("path", "identity", *FACTS)
 COLUMNS: dict[str, tuple[str, ...]] = {

@@ -69,8 +69,9 @@ def _is_ours(link: sqlite3.Connection, path: Path, newest: int) -> None:
 
 def _in_place(path: Path) -> sqlite3.Connection | None:
     """The file itself, where reading it needs no writing; others may read it, too."""
-    if path.open("rb").read(HEADER_BYTES)[18:20] != b"\1\1":  # a WAL file: reading makes more files
-        return None
+    with path.open("rb") as stream:
+        if stream.read(HEADER_BYTES)[18:20] != b"\1\1":  # a WAL file: reading makes more files
+            return None
     try:
         link = connect(path, read_only=True)
     except FlukeprintError:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from flukeprint.exports.capture_history import write_capture_history
+from flukeprint.exports.capture_history import matches_file, write_capture_history
 from flukeprint.exports.competition import write_competition
 from flukeprint.exports.darwin_core import write_darwin_core
 from flukeprint.exports.exporting import Exporting
@@ -30,4 +30,4 @@ FORMATS: Mapping[str, Export] = MappingProxyType(
 )
 """``out`` is a CSV file, for darwin-core a .zip, for xmp and wildbook a folder."""
 
-__all__ = ["FORMATS", "Export", "Exporting"]
+__all__ = ["FORMATS", "Export", "Exporting", "matches_file"]

@@ -8,13 +8,16 @@ without a capture. Occasions of which there is no photo have no column.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from flukeprint.catalogue.history import PhotoNow
+from flukeprint.cells import Cell
 from flukeprint.errors import FlukeprintError
-from flukeprint.exports.cells import Cell, write_csv
+from flukeprint.exports.cells import write_csv
 from flukeprint.exports.exporting import CONFIRMED_FIRST, Exporting, counted, left_out
+from flukeprint.tables import csv_header
 
 DATE_LETTERS = {"year": 4, "month": 7, "day": 10}
 """How much of an ISO 8601 date tells the occasion."""
@@ -31,7 +34,8 @@ def write_capture_history(exporting: Exporting, out: Path) -> tuple[str, ...]:
     and the probability that the ranking on the screen gave it, where there was one.
 
     Raises:
-        FlukeprintError: ``by`` is unknown, or a file cannot be written.
+        FlukeprintError: ``by`` is unknown, another file has the second one's name, or one cannot
+            be written.
     """
     if exporting.by not in BY:
         raise FlukeprintError(f"no occasion is called {exporting.by!r}; say {', '.join(BY)}")
@@ -42,17 +46,29 @@ def write_capture_history(exporting: Exporting, out: Path) -> tuple[str, ...]:
         (exporting.names[who], *(int((who, occasion) in met) for occasion in occasions))
         for who in individuals
     ]
-    told = write_csv(out, ("individual", *occasions), matrix)
-    matches = out.with_name(f"{out.stem}-matches.csv")
+    matches = matches_file(out)
     rows: list[tuple[Cell, ...]] = [
         (exporting.names[who], occasion, *_match(met[who, occasion], exporting))
         for who in individuals
         for occasion in occasions
         if (who, occasion) in met
     ]
+    _check_ours(matches)
+    told = write_csv(out, ("individual", *occasions), matrix)
     told += write_csv(matches, MATCHES, rows)
     done = f"{counted(len(individuals), 'individual')}, {counted(len(occasions), 'occasion')}"
     return (f"{done}: {out} and {matches.name}", *told, *_not_shown(exporting, individuals))
+
+
+def _check_ours(matches: Path) -> None:
+    """Nobody named this file: what is there already must be such a table."""
+    if os.path.lexists(matches) and tuple(csv_header(matches)) != MATCHES:
+        raise FlukeprintError(f"{matches}: is there already, and another table; name another OUT")
+
+
+def matches_file(out: Path) -> Path:
+    """Where the second table goes."""
+    return out.with_name(f"{out.stem}-matches.csv")
 
 
 def occasion_of(photo: PhotoNow, by: str) -> str | None:

@@ -18,8 +18,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from flukeprint.catalogue.history import PhotoNow
+from flukeprint.cells import Cell, csv_text
 from flukeprint.exports.archive_xml import TableFile, eml_xml, meta_xml
-from flukeprint.exports.cells import Cell, apostrophes, csv_text
+from flukeprint.exports.cells import apostrophes
 from flukeprint.exports.exporting import Exporting, counted, left_out
 from flukeprint.files import writing
 

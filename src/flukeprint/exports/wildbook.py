@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flukeprint.catalogue.history import PhotoNow
+from flukeprint.cells import Cell, csv_text
 from flukeprint.errors import FlukeprintError
-from flukeprint.exports.cells import Cell, apostrophes, csv_text
+from flukeprint.exports.cells import apostrophes
 from flukeprint.exports.exporting import (
     Exporting,
     counted,

@@ -18,13 +18,13 @@ from flukeprint.drawn import draw_whale, photograph
 from flukeprint.drawn.scene import draw_sea
 from flukeprint.errors import FlukeprintError
 from flukeprint.photos import photos_under
+from flukeprint.progress import Step
 from flukeprint.records import Table
-from flukeprint.tables import csv_rows
+from flukeprint.tables import NOT_FLUKES, csv_rows
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.data import (
     DRAWN_HEIGHT_PX,
     DRAWN_WIDTH_PX,
-    Progress,
     Sample,
     drawn_samples,
     load_pixels,
@@ -33,7 +33,7 @@ from flukeprint.training.localiser import FlukeNet
 from flukeprint.training.localiser_fit import flukes_on
 from flukeprint.training.scenes import Stock, overlap
 
-BOXES, NOT_FLUKES = "boxes.csv", "not_flukes"
+BOXES = "boxes.csv"
 PHOTO_PX = 100
 CORNERS = ("x0", "y0", "x1", "y1")
 LEAST_STRIP_PX, GAP_PX = 18, 3  # of a photo's side beside its fluke, to be worth a picture
@@ -164,7 +164,7 @@ def overlaps(localiser: FlukeNet, boxed: BoxedPhotos) -> Tensor:
     return overlap(torch.tensor(found), boxed.boxes)
 
 
-def squashed_photos(paths: Sequence[Path], progress: Progress | None = None) -> Tensor:
+def squashed_photos(paths: Sequence[Path], step: Step | None = None) -> Tensor:
     """Photos as (N, 1, 100, 100) uint8 grey.
 
     Raises:
@@ -173,8 +173,8 @@ def squashed_photos(paths: Sequence[Path], progress: Progress | None = None) -> 
     photos = []
     for path in paths:
         photos.append(_square(path))
-        if progress:
-            progress(1)
+        if step:
+            step(1)
     return _stacked(photos)
 
 

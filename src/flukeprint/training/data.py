@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from flukeprint.crops import crop, planes, squashed
 from flukeprint.drawn import draw_whale, photograph
 from flukeprint.errors import FlukeprintError
 from flukeprint.photos import decode, read_photo
+from flukeprint.progress import Step
 from flukeprint.records import NEW_WHALE, WHOLE, Failure, Fluke, Table, whale_apart
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.localiser import SIDE_PX, FlukeNet
@@ -27,8 +28,6 @@ SEEN_MARGIN = 0.05  # what the network sees of it
 INNER = (1 + 2 * SEEN_MARGIN) / (1 + 2 * STORED_MARGIN)
 DRAWN_WIDTH_PX, DRAWN_HEIGHT_PX = 192, 108
 LEAST_PX = 400  # a photo is read at no less where it is larger
-
-Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def crops_of(
     samples: Sequence[Sample],
     localiser: FlukeNet | None,
     config: TrainConfig,
-    progress: Progress | None = None,
+    step: Step | None = None,
 ) -> Tensor:
     """Stored crops (N, channels, H, W) uint8, with room around the fluke to move the crop in.
 
@@ -126,8 +125,8 @@ def crops_of(
         flukes = locate(localiser, photos) if localiser else [Fluke(WHOLE)] * len(photos)
         for row, (pixels, fluke) in enumerate(zip(photos, flukes, strict=True), start):
             stored[row] = planes(crop(pixels, fluke, height, width, margin=STORED_MARGIN))
-        if progress:
-            progress(len(photos))
+        if step:
+            step(len(photos))
     return torch.from_numpy(stored)
 
 

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import Diverged
 from flukeprint.files import write_bytes, write_text
 from flukeprint.progress import Progress, no_progress
 from flukeprint.training import transfer
@@ -230,7 +230,7 @@ def fit(
         size = crop_size(config, trainer.epoch)
         loss = trainer.run_epoch(step)
         if not math.isfinite(loss):
-            raise FlukeprintError(
+            raise Diverged(
                 f"{folder.path}: training diverged in epoch {trainer.epoch} (loss {loss}); start "
                 "another run with a lower learning_rate"
             )

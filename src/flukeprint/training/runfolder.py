@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -85,7 +84,13 @@ class RunFolder:
         Raises:
             FlukeprintError: another run is at work here, or the folder cannot be made.
         """
-        handle = os.open(make_folder(self.path), os.O_RDONLY)
+        folder = make_folder(self.path)
+        try:
+            import fcntl
+        except ImportError:  # Windows: two runs in one folder are the user's to keep apart
+            yield
+            return
+        handle = os.open(folder, os.O_RDONLY)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,7 +21,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import Diverged, FlukeprintError
 from flukeprint.files import check_outside, read_json, write_bytes, write_text
 from flukeprint.progress import Progress, no_progress
 from flukeprint.tables import fingerprint, read_table
@@ -180,10 +180,6 @@ def search(
     }
 
 
-# Any other error would stop every trial alike, such as a full disk: it stops the search.
-_UNSCORED = re.compile(r"\b(nan|finite|diverge[ds]?|scores?)\b", re.IGNORECASE)
-
-
 def _run(
     data: Path, out: Path, config: TrainConfig, device: str, progress: Progress, report: Report
 ) -> tuple[float | None, str]:
@@ -194,12 +190,8 @@ def _run(
 
     try:
         result = train(data, out, config, device=device, progress=progress, report=tell)
-    except FlukeprintError as error:
-        reason = " ".join(str(error).split())
-        said = reason.replace(str(out), "").replace(str(data), "")  # a folder may be called scores
-        if not _UNSCORED.search(said):
-            raise
-        return None, reason
+    except Diverged as error:  # any other error, a full disk say, would stop every trial alike
+        return None, " ".join(str(error).split())
     value = float(result["map5"])
     for entry in read_log(RunFolder(out)):
         # The scores of a network that has diverged are finite, chance can make them the best.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
+from flukeprint.files import check_outside
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import NEW_WHALE, Split, Table
 from flukeprint.splits import read_split, write_split
@@ -57,6 +58,7 @@ def train(
     """
     chosen = find_device(device)
     check_backbone(config)
+    check_outside(out, data)
     folder = RunFolder(out)
     table = read_table(data)
     facts = _facts(data, table, config, chosen)

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flukeprint import metrics
+from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import Report
 from flukeprint.files import make_folder, read_json, write_text
 from flukeprint.records import NEW_WHALE
 from flukeprint.scoring import write_queries
-from flukeprint.tables import csv_rows, unguard
+from flukeprint.tables import csv_rows
 from flukeprint.told import ANSWERS
 from flukeprint.training.bench.rows import Scored
 

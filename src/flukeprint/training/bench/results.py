@@ -28,7 +28,7 @@ def write_results(rows: Sequence[Row], out: Path) -> Path:
     """
     folder = make_folder(out / RESULTS)
     write_text(folder / "papers.md", table.markdown(rows))
-    write_text(folder / "papers.csv", table.csv_text(rows))
+    write_text(folder / "papers.csv", table.table_csv(rows))
     write_text(folder / "papers.json", json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     write_bytes(folder / "papers.png", table.draw(rows))
     runs = sorted(path.parent for path in out.rglob(SCORES) if not path.is_relative_to(folder))

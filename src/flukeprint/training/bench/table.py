@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from flukeprint.cells import Cell, csv_text
 from flukeprint.outputs import interval_text
 from flukeprint.pages import one_line
 from flukeprint.plotting import CORAL, INK, PAPER, QUIET, RULE, SEA
 from flukeprint.records import Interval
-from flukeprint.tables import guard
 from flukeprint.training.bench.rows import Row, Scored
 
 if TYPE_CHECKING:
@@ -126,22 +125,18 @@ def _cell(text: str) -> str:
     return one_line(text, 300).replace("|", "\\|")
 
 
-def csv_text(rows: Sequence[Row]) -> str:
+def table_csv(rows: Sequence[Row]) -> str:
     """One line a row; shares from 0 to 1, empty where nothing was measured."""
-    text = io.StringIO(newline="")
-    lines = [_record(row) for row in rows]
-    writer = csv.DictWriter(text, _record(_NOTHING), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    lines = [list(_record(row).values()) for row in rows]
+    return csv_text(list(_record(_NOTHING)), lines)[0]
 
 
-def _record(row: Row) -> dict[str, object]:
+def _record(row: Row) -> dict[str, Cell]:
     return {
-        "system": guard(row.name),
-        "paper": guard(row.paper),
-        "section": guard(row.section),
-        "published": guard(row.published),
+        "system": row.name,
+        "paper": row.paper,
+        "section": row.section,
+        "published": row.published,
         "published_kaggle_map5": row.published_map5,
         "parameters": row.parameters,
         "epochs": row.epochs,
@@ -149,15 +144,15 @@ def _record(row: Row) -> dict[str, object]:
         "seconds_per_epoch": row.seconds_per_epoch,
         **_numbers("paper_protocol", row.paper_protocol),
         **_numbers("open_set", row.open_set),
-        "note": guard(row.note),
+        "note": row.note,
     }
 
 
-def _numbers(protocol: str, scored: Scored | None) -> dict[str, object]:
-    numbers: dict[str, object] = {
-        f"{protocol}_queries": scored and scored.queries,
-        f"{protocol}_f1_macro": scored and round(scored.f1_macro.value, 6),
-        f"{protocol}_top_three_share": scored and scored.collapse,
+def _numbers(protocol: str, scored: Scored | None) -> dict[str, Cell]:
+    numbers: dict[str, Cell] = {
+        f"{protocol}_queries": None if scored is None else scored.queries,
+        f"{protocol}_f1_macro": None if scored is None else round(scored.f1_macro.value, 6),
+        f"{protocol}_top_three_share": None if scored is None else scored.collapse,
     }
     for name in _INTERVALS:
         interval: Interval | None = getattr(scored, name, None)
