@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flukeprint.decide import Calibration
 from flukeprint.groups import SHOWN, Pair, log_odds
-from flukeprint.rank import GalleryIndex, Likeness, compare
+from flukeprint.rank import GalleryIndex, Likeness, compare, directions_of
 
 BLOCK = 1_024  # photos compared with all whales at a time
 
@@ -65,7 +65,9 @@ def compare_photos(
     individuals, whale_of = np.unique(owners, return_inverse=True)
     whales = len(individuals)
     starts = np.searchsorted(whale_of, np.arange(whales + 1))
-    index = _index(vectors, whale_of, starts)
+    names = tuple(map(str, range(whales)))
+    directions = directions_of(vectors, whale_of, whales)
+    index = GalleryIndex(vectors, whale_of, names, ("",) * len(vectors), directions)
     background, own, best = np.full((3, len(rows)), -np.inf)
     other = np.zeros(len(rows), dtype=np.int64)
     mean = np.empty((whales, whales), dtype=np.float32)
@@ -89,16 +91,6 @@ def compare_photos(
             part = slice(start, stop)
             own[part] = log_odds(_without_itself(vectors[part]), background[part], by, whales)
     return Compared(vectors, rows, individuals, starts, background, own, best, other, mean)
-
-
-def _index(
-    vectors: NDArray[np.float32], whale_of: NDArray[np.int64], starts: NDArray[np.int64]
-) -> GalleryIndex:
-    sums = np.add.reduceat(vectors, starts[:-1], axis=0)
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    directions = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
-    names = tuple(map(str, range(len(sums))))
-    return GalleryIndex(vectors, whale_of, names, ("",) * len(vectors), directions)
 
 
 def _background(alike: NDArray[np.float32], by: Calibration) -> NDArray[np.float64]:

@@ -43,13 +43,14 @@ def index_gallery(
         whale_of,
         individuals,
         tuple(photos[row] for row in order),
-        _directions(vectors, whale_of, len(individuals)),
+        directions_of(vectors, whale_of, len(individuals)),
     )
 
 
-def _directions(
+def directions_of(
     vectors: NDArray[np.float32], whale_of: NDArray[np.int64], count: int
 ) -> NDArray[np.float32]:
+    """Where each of ``count`` whales' photos point on average, unit vectors: (count, D)."""
     sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
     known = whale_of >= 0
     np.add.at(sums, whale_of[known], vectors[known])

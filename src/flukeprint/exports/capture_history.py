@@ -16,7 +16,8 @@ from flukeprint.catalogue.history import PhotoNow
 from flukeprint.cells import Cell
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports.cells import write_csv
-from flukeprint.exports.exporting import CONFIRMED_FIRST, Exporting, counted, left_out
+from flukeprint.exports.exporting import CONFIRMED_FIRST, Exporting, left_out
+from flukeprint.pages import plural
 from flukeprint.tables import csv_header
 
 DATE_LETTERS = {"year": 4, "month": 7, "day": 10}
@@ -56,7 +57,7 @@ def write_capture_history(exporting: Exporting, out: Path) -> tuple[str, ...]:
     _check_ours(matches)
     told = write_csv(out, ("individual", *occasions), matrix)
     told += write_csv(matches, MATCHES, rows)
-    done = f"{counted(len(individuals), 'individual')}, {counted(len(occasions), 'occasion')}"
+    done = f"{plural(len(individuals), 'individual')}, {plural(len(occasions), 'occasion')}"
     return (f"{done}: {out} and {matches.name}", *told, *_not_shown(exporting, individuals))
 
 
@@ -124,5 +125,5 @@ def _not_shown(exporting: Exporting, shown: Sequence[int]) -> list[str]:
     told = left_out(bare, why) + left_out(nobody, "unidentified; their occasions have a column")
     missing = len(exporting.names) - len(shown)
     if missing:
-        told.append(f"left out {counted(missing, 'individual')}: no photo tells when it was met")
+        told.append(f"left out {plural(missing, 'individual')}: no photo tells when it was met")
     return told

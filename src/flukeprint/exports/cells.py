@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from flukeprint.cells import Cell, csv_text
-from flukeprint.exports.exporting import counted
 from flukeprint.files import write_text
+from flukeprint.pages import plural
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> list[str]:
@@ -26,4 +26,4 @@ def apostrophes(changed: int, where: str) -> list[str]:
     if not changed:
         return []
     begin = "begins" if changed == 1 else "begin"
-    return [f"{where}: {counted(changed, 'cell')} {begin} with ' lest a spreadsheet runs them"]
+    return [f"{where}: {plural(changed, 'cell')} {begin} with ' lest a spreadsheet runs them"]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from flukeprint.catalogue.history import PhotoNow
 from flukeprint.exports.cells import write_csv
-from flukeprint.exports.exporting import Exporting, counted, file_name, left_out, shared_names
+from flukeprint.exports.exporting import Exporting, file_name, left_out, shared_names
+from flukeprint.pages import plural
 from flukeprint.records import NEW_WHALE
 
 
@@ -33,7 +34,7 @@ def write_competition(exporting: Exporting, out: Path) -> tuple[str, ...]:
     ]
     told = write_csv(out, ("Image", "Id"), rows)
     return (
-        f"{counted(len(rows), 'photo')}: {out}",
+        f"{plural(len(rows), 'photo')}: {out}",
         *told,
         *left_out(others, "unidentified"),
         *left_out(

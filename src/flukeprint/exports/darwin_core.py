@@ -21,8 +21,9 @@ from flukeprint.catalogue.history import PhotoNow
 from flukeprint.cells import Cell, csv_text
 from flukeprint.exports.archive_xml import TableFile, eml_xml, meta_xml
 from flukeprint.exports.cells import apostrophes
-from flukeprint.exports.exporting import Exporting, counted, left_out
+from flukeprint.exports.exporting import Exporting, left_out
 from flukeprint.files import writing
+from flukeprint.pages import plural
 
 DWC, DCTERMS = "http://rs.tdwg.org/dwc/terms/", "http://purl.org/dc/terms/"
 ZONE = re.compile(r"([+-]\d\d)(\d\d)$")
@@ -132,7 +133,7 @@ def write_darwin_core(exporting: Exporting, out: Path) -> tuple[str, ...]:
     _write_zip(out, members)
     for name, (_, changed) in tables.items():
         told += apostrophes(changed, name)
-    return (f"{counted(len(photos), 'occurrence')}: {out}", *told, *_to_fill_in(exporting))
+    return (f"{plural(len(photos), 'occurrence')}: {out}", *told, *_to_fill_in(exporting))
 
 
 def _rows(columns: Columns, photos: Sequence[PhotoNow], exporting: Exporting) -> tuple[str, int]:
@@ -162,7 +163,7 @@ def _eml(exporting: Exporting, count: int, occurrences: str) -> str:
         title=exporting.title,
         publisher=exporting.publisher,
         published=exporting.published,
-        abstract=f"{counted(count, 'photographic record')} of humpback whales. {people}",
+        abstract=f"{plural(count, 'photographic record')} of humpback whales. {people}",
         licence=exporting.licence,
     )
 

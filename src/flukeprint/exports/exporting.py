@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from flukeprint.catalogue.history import PhotoNow
-from flukeprint.pages import terminal_line
+from flukeprint.pages import plural, terminal_line
 
 CONFIRMED_FIRST = ("confirmed", "imported", "unsure", "conflict")
 """States of a photo that is put with an individual, the surest first."""
@@ -52,16 +52,11 @@ class Exporting:
         return None if photo.individual is None else self.names[photo.individual]
 
 
-def counted(count: int, what: str) -> str:
-    """Such as "1 photo" and "2,000 photos"."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 def left_out(photos: Sequence[PhotoNow], why: str) -> list[str]:
     """A line on photos that an export has no place for; none if there are none."""
     if not photos:
         return []
-    return [f"left out {counted(len(photos), 'photo')}, {example(photos)}: {why}"]
+    return [f"left out {plural(len(photos), 'photo')}, {example(photos)}: {why}"]
 
 
 def example(photos: Sequence[PhotoNow]) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports.cells import write_csv
-from flukeprint.exports.exporting import Exporting, counted, left_out
+from flukeprint.exports.exporting import Exporting, left_out
+from flukeprint.pages import plural
 
 COLUMNS = ("image_id", "path", "identity", "date")
 UNKNOWN = "unknown"
@@ -33,5 +34,5 @@ def write_photos_table(exporting: Exporting, out: Path) -> tuple[str, ...]:
     told = write_csv(out, COLUMNS, rows)
     gone = [photo for photo in exporting.photos if not photo.paths]
     unknown = sum(photo.individual is None for photo in photos)
-    done = f"{counted(len(rows), 'photo')}, {unknown:,} of them {UNKNOWN}: {out}"
+    done = f"{plural(len(rows), 'photo')}, {unknown:,} of them {UNKNOWN}: {out}"
     return (done, *told, *left_out(gone, "no file of it is known any more"))

@@ -20,13 +20,13 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.exports.cells import apostrophes
 from flukeprint.exports.exporting import (
     Exporting,
-    counted,
     example,
     file_name,
     left_out,
     shared_names,
 )
 from flukeprint.files import make_folder, write_text
+from flukeprint.pages import plural
 
 MOST_ROWS = 200
 GENUS, EPITHET = "Megaptera", "novaeangliae"
@@ -59,8 +59,8 @@ def write_wildbook(exporting: Exporting, out: Path) -> tuple[str, ...]:
         text, changed = csv_text(header, [[row.get(key, "") for key in header] for row in sheet])
         write_text(out / name, text)
         told += apostrophes(changed, name)
-    done = f"{counted(len(photos), 'photo')} in {counted(len(rows), 'encounter')}"
-    return (f"{done}, {counted(len(sheets), 'sheet')}: {out}", *told, *_remarks(photos, rows))
+    done = f"{plural(len(photos), 'photo')} in {plural(len(rows), 'encounter')}"
+    return (f"{done}, {plural(len(sheets), 'sheet')}: {out}", *told, *_remarks(photos, rows))
 
 
 def _fit(photos: Sequence[PhotoNow]) -> tuple[list[PhotoNow], list[str]]:
@@ -148,7 +148,7 @@ def _remarks(photos: Sequence[PhotoNow], rows: Sequence[Row]) -> list[str]:
     odd = [photo for photo in photos if not PLAIN_NAME.fullmatch(file_name(photo))]
     if odd:
         told.append(
-            f"{counted(len(odd), 'file name')}, {example(odd)}: Wildbook takes letters a to z, "
+            f"{plural(len(odd), 'file name')}, {example(odd)}: Wildbook takes letters a to z, "
             "digits, points and spaces only; rename the files and import them again first"
         )
     nowhere = sum(
@@ -156,7 +156,7 @@ def _remarks(photos: Sequence[PhotoNow], rows: Sequence[Row]) -> list[str]:
         for row in rows
     )
     if nowhere:
-        told.append(f"{counted(nowhere, 'encounter')} without a place; Wildbook asks for one")
+        told.append(f"{plural(nowhere, 'encounter')} without a place; Wildbook asks for one")
     if any(PHOTOGRAPHER in row for row in rows):
         told.append(
             "Wildbook keeps photographers' names only beside Encounter.photographer0.emailAddress, "

@@ -18,10 +18,10 @@ from pathlib import Path, PurePosixPath
 
 from flukeprint.catalogue.history import PhotoNow
 from flukeprint.errors import FlukeprintError
-from flukeprint.exports.exporting import Exporting, counted
+from flukeprint.exports.exporting import Exporting
 from flukeprint.exports.xmp_packet import EMPTY, Change, Packet, Property
 from flukeprint.files import write_bytes
-from flukeprint.pages import terminal_line
+from flukeprint.pages import plural, terminal_line
 
 STYLES = ("full", "bare")
 BRANCH = ("Whales", "Humpback")
@@ -71,8 +71,8 @@ def write_sidecars(exporting: Exporting, out: Path) -> tuple[str, ...]:
             wanted = None if name is None else _flat(name)
             _one(exporting, out, place, path, wanted, names, told)
     where = "beside the photos" if exporting.in_place else str(out)
-    done = f"{counted(told.written, 'sidecar')} written, {told.same:,} were so already: {where}"
-    bare = f"{counted(told.bare, 'file')} of unidentified photos, without tags of ours: no sidecar"
+    done = f"{plural(told.written, 'sidecar')} written, {told.same:,} were so already: {where}"
+    bare = f"{plural(told.bare, 'file')} of unidentified photos, without tags of ours: no sidecar"
     return (done, *([bare] if told.bare else []), *told.refused)
 
 
