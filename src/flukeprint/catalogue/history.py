@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -252,7 +251,7 @@ def _entries(link: sqlite3.Connection, query: str, number: int) -> list[Entry]:
     """An entry for each event, what it did to the subject itself first."""
     rows = link.execute(query, (number,)).fetchall()
     rows.sort(key=_FIRST_OF_ALL)
-    names = cache(lambda individual: name_of(link, individual))
+    names = _Names(link).__getitem__
     # One question for all: a question for each of thousands of photos takes its time.
     paths = {subject: path for _, _, _, kind, subject, *_, path in rows if kind == "p"}
     photos = {photo: state.photo_called(photo, path) for photo, path in paths.items()}.__getitem__
@@ -268,10 +267,24 @@ def _entries(link: sqlite3.Connection, query: str, number: int) -> list[Entry]:
     return entries
 
 
+class _Names(dict[int, str]):
+    """Individuals as people are told of them, each looked up once."""
+
+    def __init__(self, link: sqlite3.Connection) -> None:
+        self._link = link
+
+    def __missing__(self, individual: int) -> str:
+        name = self[individual] = name_of(self._link, individual)
+        return name
+
+
 def name_of(link: sqlite3.Connection, individual: int) -> str:
     """An individual as people are told of it."""
-    name = state.held(link, Key("i", individual, "name")).value
-    return f"{name} (individual {individual})" if name else f"individual {individual}"
+    row = link.execute(
+        "SELECT value FROM cell WHERE kind = 'i' AND subject = ? AND +field = 'name' AND item = ''",
+        (individual,),
+    ).fetchone()
+    return f"{row[0]} (individual {individual})" if row and row[0] else f"individual {individual}"
 
 
 def conflicts(link: sqlite3.Connection) -> list[int]:

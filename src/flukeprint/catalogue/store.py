@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 from flukeprint.catalogue.schema import APPLICATION_ID, Migration
 from flukeprint.errors import FlukeprintError
@@ -33,21 +34,34 @@ BESIDE = ("-journal", "-wal")
 HINT = "look at it with check; nothing was written"
 
 
-@contextmanager
-def told(path: Path) -> Iterator[None]:
+class told:  # in lower case: it is called as a function, and one of a generator takes longer
     """Turn what SQLite and the disk say about ``path`` into one line for its owner."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise FlukeprintError(f"{path}: {_plain(error)}") from error
-    except OSError as error:
-        raise FlukeprintError(f"{path}: {error.strerror or error}") from error
-    except OverflowError:
-        raise FlukeprintError(f"{path}: a number is too large for the catalogue") from None
-    except UnicodeDecodeError as error:  # even SQLite's message holds damaged bytes
-        raise FlukeprintError(f"{path}: damaged; {HINT}") from error
-    except UnicodeEncodeError:
-        raise FlukeprintError(f"{path}: a name to be written is not valid Unicode") from None
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        match error:
+            case sqlite3.Error():
+                said = _plain(error)
+            case OSError():
+                said = error.strerror or str(error)
+            case OverflowError():
+                said = "a number is too large for the catalogue"
+            case UnicodeDecodeError():  # even SQLite's message holds damaged bytes
+                said = f"damaged; {HINT}"
+            case UnicodeEncodeError():
+                said = "a name to be written is not valid Unicode"
+            case _:
+                return
+        raise FlukeprintError(f"{self.path}: {said}") from error
 
 
 def _plain(error: sqlite3.Error) -> str:
