@@ -443,7 +443,8 @@ def test_ranks_there_and_back(tmp_path: Path) -> None:
     assert found.photos == ("w/1.png", "=w/2.png", "3.png", "4")  # as the collection names them
     assert found.reciprocal.tolist() == [1.0, 0.25, 0.5, 0.0]
     assert found.new.tolist() == [False, False, True, False]
-    assert (tmp_path / "run" / CONFUSED).read_text() == "truth,answer,queries\na,b,2\n"
+    told = '"truth","answer","queries"\n"a","b",2\n'
+    assert (tmp_path / "run" / CONFUSED).read_text() == told
     assert read_ranks(tmp_path / "nowhere") is None
 
 
