@@ -165,9 +165,7 @@ def _from_folder(
 ) -> Answered:
     """Compare with a labelled collection."""
     from flukeprint.console_progress import progress_bar
-    from flukeprint.files import check_outputs
     from flukeprint.identify import identify as library
-    from flukeprint.submission import check_submission
     from flukeprint.tables import files_of, read_table
 
     if not photos:
@@ -176,9 +174,7 @@ def _from_folder(
     for note in table.notes:
         click.echo(f"note: {gallery}: {note}", err=True)
     found = found_photos(photos)
-    check_outputs(outputs, [*found, *files_of(table)])
-    if outputs["--kaggle"]:
-        check_submission(found, table.individuals)
+    _check(outputs, found, table, files_of(table))
     network = _network(model_path, device)
     with progress_bar() as progress:
         answers, failures = library(found, table, network, progress=progress, **wanted.of(network))
@@ -200,9 +196,7 @@ def _from_catalogue(
     from flukeprint.catalogued import table_of
     from flukeprint.cli_decisions import writable
     from flukeprint.console_progress import progress_bar
-    from flukeprint.files import check_outputs
     from flukeprint.resight import resight
-    from flukeprint.submission import check_submission
 
     note = writable(file)
     with Catalogue.open(file, root=root, read_only=not note) as book:
@@ -214,10 +208,7 @@ def _from_catalogue(
         table = table_of(book, there, names)
         kept = [book.root / path for photo in there for path in photo.paths]
         lists = [met[1]] if met[1] else []
-        paths = [one.path for one in asked]
-        check_outputs(outputs, [file, *lists, *paths, *kept])
-        if outputs["--kaggle"]:
-            check_submission(paths, table.individuals)
+        _check(outputs, [one.path for one in asked], table, [file, *lists, *kept])
         network = _network(model_path, device)
         with progress_bar() as progress:
             found, failures = resight(
@@ -262,6 +253,18 @@ def _asked(
     if not found:
         raise FlukeprintError(f"{book.path}: no photo is unidentified; name PHOTOS to identify")
     return found
+
+
+def _check(
+    outputs: dict[str, Path | None], photos: Sequence[Path], table: Table, read: Sequence[Path]
+) -> None:
+    """Refuse what cannot be written before anybody waits; ``read`` is what else is read."""
+    from flukeprint.files import check_outputs
+    from flukeprint.submission import check_submission
+
+    check_outputs(outputs, [*photos, *read])
+    if outputs["--kaggle"]:
+        check_submission(photos, table.individuals)
 
 
 def _network(model_path: Path | None, device: str) -> Network:

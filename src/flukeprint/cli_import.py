@@ -147,11 +147,12 @@ def _bring_in(
         done = bring_in(book, listed, who=who, why=why, dry_run=dry_run, progress=progress)
         if done.events:
             back_up(book, every=1)
-        names = book.individuals().values()
+        labels = {one.label.strip() for one in listed} - {""}
+        names = book.individuals().values() if labels else ()
     for failure in (*skipped, *done.skipped):
-        say(f"warning: {failure.path}: {failure.reason}; skipped", err=True)
+        say(failure.warning("skipped"), err=True)
     missed = len(skipped) + len(done.skipped)
-    _tell_alike(names, {one.label.strip() for one in listed})
+    _tell_alike(names, labels)
     _tell_import(done, missed, dry_run, as_json)
     sys.exit(1 if missed else 0)
 

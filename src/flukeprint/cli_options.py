@@ -87,7 +87,7 @@ def say(text: str, *, err: bool = False) -> None:
 def tell_failures(failures: Iterable[Failure]) -> None:
     """Warn of photos that were left out."""
     for failure in failures:
-        say(f"warning: {failure.path}: {failure.reason}; left out", err=True)
+        say(failure.warning(), err=True)
 
 
 def user_name() -> str:

@@ -92,6 +92,10 @@ class Failure:
     path: Path
     reason: str
 
+    def warning(self, done: str = "left out") -> str:
+        """A line for its owner, with what was ``done`` about it."""
+        return f"warning: {self.path}: {self.reason}; {done}"
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledPhoto:

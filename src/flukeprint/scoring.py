@@ -64,7 +64,7 @@ def evaluate_target(
         check_outside(out, source)
     collection = read_collection(source, progress)
     for failure in collection.failures:
-        report(f"warning: {failure.path}: {failure.reason}; left out")
+        report(failure.warning())
     if split_path is None and _learned_from(model, collection) and _is_run(target):
         split_path = target / RUN_SPLIT
     split = read_split(split_path) if split_path else own_split(model, collection)

@@ -280,11 +280,8 @@ class _Names(dict[int, str]):
 
 def name_of(link: sqlite3.Connection, individual: int) -> str:
     """An individual as people are told of it."""
-    row = link.execute(
-        "SELECT value FROM cell WHERE kind = 'i' AND subject = ? AND +field = 'name' AND item = ''",
-        (individual,),
-    ).fetchone()
-    return f"{row[0]} (individual {individual})" if row and row[0] else f"individual {individual}"
+    name = state.value(link, "i", individual, "name")
+    return f"{name} (individual {individual})" if name else f"individual {individual}"
 
 
 def conflicts(link: sqlite3.Connection) -> list[int]:

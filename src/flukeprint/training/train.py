@@ -67,7 +67,7 @@ def train(
     if collection is None:
         collection = read_collection(data, progress)
     for failure in collection.failures:
-        report(f"warning: {failure.path}: {failure.reason}; left out")
+        report(failure.warning())
     outer, inner = split_for_training(collection, config)
     collection = part_of(collection, config)
     with folder.locked():
