@@ -71,6 +71,7 @@ class Draft:
         self._changes: dict[Key, tuple[Held, Held]] = {}
         self._touched: dict[tuple[str, int, str], list[Key]] = {}
         self.born: list[int] = []
+        self._last_individual: int | None = None
         self.first_photo: int | None = None  # from this number on photos are new
 
     def held(self, key: Key) -> Held:
@@ -173,8 +174,10 @@ class Draft:
         return number
 
     def _next_individual(self) -> int:
-        last = self.link.execute("SELECT coalesce(max(id), 0) FROM individual").fetchone()[0]
-        return int(last) + 1 + len(self.born)
+        if self._last_individual is None:
+            row = self.link.execute("SELECT coalesce(max(id), 0) FROM individual").fetchone()
+            self._last_individual = int(row[0])
+        return self._last_individual + 1 + len(self.born)
 
     def made_up_name(self) -> str:
         """A name for an individual that nobody gave one yet."""

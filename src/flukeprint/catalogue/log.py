@@ -26,6 +26,7 @@ SEALED = {
     "file": "event, id, path, photo, mtime_ns",
 }
 """What else belongs to an event, by its column ``event``."""
+_ENCODER = json.JSONEncoder(default=bytes.hex)
 
 
 class Key(NamedTuple):
@@ -185,5 +186,4 @@ def seal_of(
 
 
 def _line(table: str, row: tuple[object, ...]) -> bytes:
-    cells = [cell.hex() if isinstance(cell, bytes) else cell for cell in row]
-    return json.dumps([table, *cells], ensure_ascii=True).encode() + b"\n"
+    return _ENCODER.encode((table, *row)).encode() + b"\n"

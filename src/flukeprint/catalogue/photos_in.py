@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field, fields
+from operator import attrgetter
 from pathlib import Path
 
 import flukeprint.catalogue.state as state
@@ -22,6 +23,9 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.exif import NO_DETAILS, Details
 from flukeprint.pages import plural
 from flukeprint.records import NEW_WHALE
+
+# What ``dataclasses.astuple`` gives, too, only after copying each value at length.
+_columns_of = attrgetter(*(column.name for column in fields(Details)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ class Importing:
             self.arrivals.photos.append(
                 (
                     *(number, bytes.fromhex(one.sha256), one.size_bytes),
-                    *(*_columns(one.details), self.draft.number),
+                    *(*_columns_of(one.details), self.draft.number),
                 )
             )
         self._numbers[one.sha256] = number
@@ -250,11 +254,6 @@ class Importing:
         elif known != told and self.draft.get("p", photo, f"other {fact}", told) is None:
             self.draft.set("open", "p", photo, f"other {fact}", told)
             self.arrivals.conflicts.append(f"photo {photo}: {fact} {told}, before {known}")
-
-
-def _columns(details: Details) -> tuple[object, ...]:
-    """As ``dataclasses.astuple`` gives them, which copies each value at length."""
-    return tuple(getattr(details, column.name) for column in fields(details))
 
 
 def _is_plain(path: str) -> bool:
