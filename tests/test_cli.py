@@ -508,6 +508,27 @@ def test_a_report_never_goes_into_the_collection(
     assert sorted(kaggle.rglob("*")) == before
 
 
+def test_unreadable_photos_of_a_collection_end_with_1(
+    kaggle: Path,
+    model_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: tuple[tuple[object, ...], ...] = (
+        ("explore", kaggle, "--out", tmp_path / "report"),
+        ("split", kaggle, "--out", tmp_path / "split.json"),
+        ("evaluate", kaggle, "--model", model_path, "--cache", tmp_path / "cache"),
+    )
+    for arguments in asked:
+        assert call(monkeypatch, capsys, *arguments)[0] == 0
+    broken = min((kaggle / "train").iterdir())
+    broken.write_bytes(broken.read_bytes()[:60])
+    for arguments in asked:
+        code, out, err = call(monkeypatch, capsys, *arguments)
+        assert (code, bool(out), broken.name in err) == (1, True, True)
+
+
 def test_formats_that_are_passed_over_are_named(
     identified: list[object],
     kaggle: Path,

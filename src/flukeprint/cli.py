@@ -88,6 +88,7 @@ def explore(data: Path, out: Path) -> None:
     check_outside(out, data)
     with progress_bar() as progress:
         found = library(data, out, progress=progress)
+    tell_failures(found.unreadable)
     whales, twins = found.whales, found.twins
     click.echo(
         f"{found.photos:,} photos: {whales.individuals:,} whales + new_whale "
@@ -99,6 +100,7 @@ def explore(data: Path, out: Path) -> None:
     )
     click.echo(f"unreadable: {len(found.unreadable):,}")
     click.echo(f"report: {out / 'explore.html'}")
+    sys.exit(1 if found.unreadable else 0)
 
 
 @cli.command()
@@ -156,6 +158,7 @@ def split(
             f"{path}: {protocol}, {len(part.train):,} to learn from, "
             f"{len(part.gallery):,} in the gallery, {len(part.queries):,} queries"
         )
+    sys.exit(1 if collection.failures else 0)
 
 
 @cli.command()
@@ -187,6 +190,12 @@ def evaluate(
     from flukeprint.console_progress import progress_bar
     from flukeprint.scoring import RUN_MODEL, evaluate_target, is_unexported_run
 
+    left_out: list[str] = []
+
+    def leave_out(line: str) -> None:
+        left_out.append(line)
+        say(line, err=True)
+
     with progress_bar() as progress:
         if is_unexported_run(target):
             training_side("export", "export")(target, target / RUN_MODEL, progress=progress)
@@ -199,12 +208,13 @@ def evaluate(
             cache=cache_folder(cache),
             device=device,
             progress=progress,
-            report=lambda line: say(line, err=True),
+            report=leave_out,
         )
     if as_json:
         click.echo(json_text([report.summary() for report in reports]))
     else:
         metrics_table(reports)
+    sys.exit(1 if left_out else 0)
 
 
 @cli.command()

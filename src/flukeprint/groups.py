@@ -8,7 +8,7 @@ all pairs of photos between them say so, which one chance likeness cannot bring 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,13 +39,12 @@ class Group:
 
     ``probability`` is that of the least sure of the joins that made it, 1 where the caller said
     that they belong together. ``pairs`` are the likeliest between photos that were joined, surest
-    first, with their ``probabilities``.
+    first.
     """
 
     photos: tuple[int, ...]
     probability: float
     pairs: tuple[Pair, ...]
-    probabilities: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +97,18 @@ def find_groups(
     calibration: Calibration,
     *,
     together: NDArray[np.int64] | None = None,
-    different: Iterable[tuple[int, int]] = (),
     background: NDArray[np.float64] | None = None,
     least: float = 0.5,
 ) -> list[Group]:
     """Group (N, D) float32 unit vectors by whale; groups of two photos or more, surest first.
 
     Photos with one number in ``together`` (N,), as twins have or an encounter of one whale, start
-    as one. Two rows in ``different`` never share a group. ``background`` (N,) is how alike each
-    photo is to whales that it is not, where a catalogue tells; without it the photos themselves
-    do, which takes it that most have fewer than six others of their whale. No join is less
-    probable than ``least``.
+    as one. ``background`` (N,) is how alike each photo is to whales that it is not, where a
+    catalogue tells; without it the photos themselves do, which takes it that most have fewer than
+    six others of their whale. No join is less probable than ``least``.
 
     Raises:
-        ValueError: two photos are said to be both together and different, or ``least`` is no
-            probability between 0 and 1.
+        ValueError: ``least`` is no probability between 0 and 1.
     """
     if not 0.0 < least < 1.0:
         raise ValueError(f"least must lie between 0 and 1, not {least}")
@@ -129,7 +125,6 @@ def find_groups(
         _summed(pairs, unit, base),
         base=base,
         least=math.log(least / (1.0 - least)),
-        apart=[(int(unit[a]), int(unit[b])) for a, b in different],
     )
     return _told(clusters, unit, pairs)
 
@@ -219,7 +214,6 @@ def _told(clusters: Sequence[Cluster], unit: NDArray[np.int64], pairs: _Pairs) -
                 tuple(rows),
                 probability(clusters[number].weakest),
                 tuple(pairs.pair(place) for place in shown),
-                tuple(probability(float(pairs.odds[place])) for place in shown),
             )
             made.append((-clusters[number].weakest, group))
     return [group for _, group in sorted(made, key=lambda one: (one[0], one[1].photos))]

@@ -1,4 +1,4 @@
-"""Average linkage of sparse pairs (Sokal and Michener, 1958), with things that must stay apart.
+"""Average linkage of sparse pairs (Sokal and Michener, 1958).
 
 Two clusters join where the mean over all pairs between them says so: one chance likeness cannot
 chain two together.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -26,22 +26,17 @@ def link(
     *,
     base: float,
     least: float = -math.inf,
-    apart: Iterable[tuple[int, int]] = (),
     leave: int = 1,
 ) -> list[Cluster]:
     """Join things of so many photos by average linkage, in the order of their first members.
 
     ``excess`` holds, for pairs of things (smaller, larger), the sum over their pairs of photos of
-    the log-odds above ``base``; pairs it does not hold are at ``base``, and are not joined. Things
-    in ``apart`` never meet. Ends where no mean is as high as ``least``, or ``leave`` are left.
-
-    Raises:
-        ValueError: a thing is apart from itself.
+    the log-odds above ``base``; pairs it does not hold are at ``base``, and are not joined. Ends
+    where no mean is as high as ``least``, or ``leave`` are left.
     """
     members: dict[int, tuple[int, ...]] = {thing: (thing,) for thing in range(len(sizes))}
     weakest = dict.fromkeys(members, math.inf)
     many = dict(enumerate(sizes))
-    banned = _banned(len(sizes), apart)
     near: dict[int, dict[int, float]] = {thing: {} for thing in members}
     waiting = []
     for (a, b), total in excess.items():
@@ -52,29 +47,17 @@ def link(
         cost, a, b = heapq.heappop(waiting)
         if -cost < least:
             break
-        if a not in members or b not in members or b in banned[a]:
+        if a not in members or b not in members:
             continue
         new = len(many)
         members[new] = tuple(sorted(members.pop(a) + members.pop(b)))
         weakest[new] = -cost  # average linkage never joins at more than it has joined before
         many[new] = many[a] + many[b]
         _move(near, (a, b), new)
-        _forbid(banned, (a, b), new)
         for other, total in near[new].items():
             heapq.heappush(waiting, (-(base + total / (many[new] * many[other])), new, other))
     found = [Cluster(inside, weakest[thing]) for thing, inside in members.items()]
     return sorted(found, key=lambda cluster: cluster.members)
-
-
-def _banned(count: int, apart: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
-    """What each thing must not meet."""
-    banned: dict[int, set[int]] = {thing: set() for thing in range(count)}
-    for a, b in apart:
-        if a == b:
-            raise ValueError("photos are said to be both together and different")
-        banned[a].add(b)
-        banned[b].add(a)
-    return banned
 
 
 def _move(near: dict[int, dict[int, float]], old: tuple[int, int], new: int) -> None:
@@ -85,10 +68,3 @@ def _move(near: dict[int, dict[int, float]], old: tuple[int, int], new: int) -> 
             if other not in old:
                 near[other].pop(gone)
                 near[new][other] = near[other][new] = near[new].get(other, 0.0) + total
-
-
-def _forbid(banned: dict[int, set[int]], old: tuple[int, int], new: int) -> None:
-    """Keep ``new`` apart from all that either ``old`` was kept apart from."""
-    banned[new] = set().union(*(banned.pop(gone) for gone in old))
-    for other in banned[new]:
-        banned[other] = (banned[other] - set(old)) | {new}
