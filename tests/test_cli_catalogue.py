@@ -406,6 +406,17 @@ def test_a_backup_that_fails_is_a_warning(book: Run, tmp_path: Path, kaggle: Pat
     assert "warning: all is noted, but no backup was made" in err
 
 
+def test_nothing_is_noted_in_a_backup(book: Run, tmp_path: Path, kaggle: Path) -> None:
+    (kept,) = (tmp_path / "book.backups").iterdir()
+    before = kept.read_bytes()
+    photo = kaggle / "train" / "4.jpg"
+    for words in (("decide", photo, "--unsure"), ("add", photo), ("import", kaggle)):
+        code, out, err = book("catalogue", *words, "--catalogue", kept)
+        assert (code, out, "a backup, which stays as it is" in err) == (2, "", True)
+    assert book("catalogue", "show", "--catalogue", kept)[0] == 0
+    assert (kept.read_bytes(), len(list(kept.parent.iterdir()))) == (before, 1)
+
+
 def test_degrees_that_disagree_are_settled(book: Run, kaggle: Path) -> None:
     photo = kaggle / "train" / "4.jpg"
     for latitude in (10, 11):

@@ -77,7 +77,7 @@ def decide(
     PHOTO is a path or a number. Say one thing at a time; facts may come together. It says exactly
     what it changes. Nothing is overwritten: undo takes any event back.
     """
-    with _opened(file) as book:
+    with open_to_write(file) as book:
         number = photo_number(book, photo)
         cited = book.last_ranking(number) if ranking is None else ranking
         how = {name: said.pop(name) for name in HOW}
@@ -98,7 +98,7 @@ def merge(kept: str, gone: str, file: Path, **how: Any) -> None:
     """
     from flukeprint.catalogue import Merge
 
-    with _opened(file) as book:
+    with open_to_write(file) as book:
         decision = Merge(individual_number(book, kept), individual_number(book, gone))
         _note(book, decision, **how)
 
@@ -125,7 +125,7 @@ def split(
     """
     from flukeprint.catalogue import Split
 
-    with _opened(file) as book:
+    with open_to_write(file) as book:
         numbers = tuple(
             photo_number(book, part) for text in (*photos, *more) for part in _parts(text)
         )
@@ -143,7 +143,7 @@ def rename(whale: str, name: str, file: Path, **how: Any) -> None:
     """Give WHALE another NAME; the old one stays an alias."""
     from flukeprint.catalogue import Rename
 
-    with _opened(file) as book:
+    with open_to_write(file) as book:
         decision = Rename(individual_number(book, whale), name)
         _note(book, decision, **how)
 
@@ -159,7 +159,7 @@ def undo(event: int, file: Path, **how: Any) -> None:
     """
     from flukeprint.catalogue import Undo
 
-    with _opened(file) as book:
+    with open_to_write(file) as book:
         _note(book, Undo(event), **how)
 
 
@@ -218,8 +218,30 @@ def whale_or_photo(book: Catalogue, text: str) -> tuple[str, int]:
 
 
 def writable(file: Path) -> bool:
-    """Whether a catalogue can be written to, its journal beside it too."""
-    return os.access(file, os.W_OK) and os.access(file.absolute().parent, os.W_OK)
+    """Whether a catalogue may be written to, its journal beside it too."""
+    yours = os.access(file, os.W_OK) and os.access(file.absolute().parent, os.W_OK)
+    return yours and not _is_backup(file)
+
+
+def _is_backup(file: Path) -> bool:
+    """Whether it has the name that backups are kept under."""
+    return file.suffix == ".backup"
+
+
+def open_to_write(file: Path, root: Path | None = None) -> Catalogue:
+    """Open a catalogue to note something in it.
+
+    Raises:
+        FlukeprintError: it is a backup, or :meth:`Catalogue.open` refuses.
+    """
+    from flukeprint.catalogue import Catalogue
+
+    if _is_backup(file):
+        raise FlukeprintError(
+            f"{file}: a backup, which stays as it is; copy it under a name without .backup, and go "
+            "on with that"
+        )
+    return Catalogue.open(file, root=root)
 
 
 def back_up(book: Catalogue, *, every: int | None = None) -> None:
@@ -238,12 +260,6 @@ def echo_lines(lines: Iterable[str]) -> None:
     """Print lines below what they belong to."""
     for line in lines:
         say(f"  {line}")
-
-
-def _opened(file: Path) -> Catalogue:
-    from flukeprint.catalogue import Catalogue
-
-    return Catalogue.open(file)
 
 
 def _about_photo(book: Catalogue, photo: int, said: dict[str, Any]) -> Decision:

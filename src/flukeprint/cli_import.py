@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flukeprint.cli_decisions import back_up
+from flukeprint.cli_decisions import back_up, open_to_write
 from flukeprint.cli_options import (
     CATALOGUE,
     DATA,
@@ -140,10 +140,10 @@ def _bring_in(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from flukeprint.catalogue import Catalogue, bring_in
+    from flukeprint.catalogue import bring_in
     from flukeprint.console_progress import progress_bar
 
-    with Catalogue.open(file, root=root) as book, progress_bar() as progress:
+    with open_to_write(file, root) as book, progress_bar() as progress:
         done = bring_in(book, listed, who=who, why=why, dry_run=dry_run, progress=progress)
         if done.events:
             back_up(book, every=1)
