@@ -165,6 +165,8 @@ def test_reliability_bins_hold_as_many_answers_each() -> None:
     assert [low.said, high.said] == pytest.approx([0.15, 0.85])
     assert [low.right, high.right] == [0.5, 0.5]
     assert [low.answers, high.answers] == [2, 2]
+    variance = (0.1 * 0.9 + 0.2 * 0.8) / 4
+    assert [low.by_chance, high.by_chance] == pytest.approx([math.sqrt(2 * variance / math.pi)] * 2)
     assert metrics.calibration_error(said, right, bins=2) == pytest.approx(0.35)
 
 
@@ -175,6 +177,19 @@ def test_answers_weigh_as_often_as_they_are_counted() -> None:
     assert [one.said, one.right, one.answers] == pytest.approx([0.25, 0.25, 4])
     assert metrics.calibration_error(said, right, bins=1, weights=often) == pytest.approx(0.0)
     assert math.isnan(metrics.calibration_error(said, right, weights=np.zeros(3)))
+
+
+def test_true_probabilities_err_as_much_as_chance_says() -> None:
+    rng = np.random.default_rng(0)
+    said = np.sort(rng.uniform(size=500))
+    found = [
+        metrics.calibration_error(said, (rng.uniform(size=500) < said).astype(np.float64))
+        for _ in range(400)
+    ]
+    bins = metrics.reliability(said, said)
+    assert [one.right for one in bins] == [one.said for one in bins]
+    expected = metrics.mean_over((one.answers, one.by_chance) for one in bins)
+    assert np.mean(found) == pytest.approx(expected, rel=0.02)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))

@@ -6,7 +6,8 @@ and in precision, recall and F1, and not in CMC, which speaks of known whales al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,11 +63,16 @@ def auroc(positive: NDArray[np.bool_], value: Floats, weights: Floats | None = N
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Answers of like probability: their mean probability, the share that is right, how many."""
+    """Answers of like probability: their mean probability, the share that is right, how many.
+
+    ``by_chance`` is how far the two lie apart on average where all probabilities are true: so few
+    answers are not right just as often as they should.
+    """
 
     said: float
     right: float
     answers: int
+    by_chance: float
 
 
 def reliability(
@@ -83,7 +89,10 @@ def reliability(
         mass = weight[part].sum()
         if mass > 0:
             means = [float(values[part] @ weight[part] / mass) for values in (said, right)]
-            made.append(Bin(means[0], means[1], round(mass)))
+            variance = float(weight[part] ** 2 @ (said[part] * (1.0 - said[part]))) / mass**2
+            # The mean distance from the middle of a normal distribution of that variance.
+            by_chance = math.sqrt(2.0 / math.pi * max(variance, 0.0))
+            made.append(Bin(means[0], means[1], round(mass), by_chance))
     return made
 
 
@@ -97,10 +106,14 @@ def calibration_error(
     "Posterior calibration and exploratory analysis for NLP models" (EMNLP 2015), section 3.
     """
     made = reliability(said, right, bins, weights)
-    total = sum(part.answers for part in made)
-    if not total:
-        return float("nan")
-    return sum(part.answers * abs(part.said - part.right) for part in made) / total
+    return mean_over((part.answers, abs(part.said - part.right)) for part in made)
+
+
+def mean_over(parts: Iterable[tuple[int, float]]) -> float:
+    """The mean of values, each counted so often; nan of none: (count, value) pairs."""
+    counted = list(parts)
+    total = sum(count for count, _ in counted)
+    return sum(count * value for count, value in counted) / total if total else float("nan")
 
 
 def precision_recall_f1(
