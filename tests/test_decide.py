@@ -18,7 +18,6 @@ from flukeprint.decide import (
     believe,
     believe_together,
     least_to_review,
-    not_matched,
     order,
     to_review,
     with_new_share,
@@ -192,13 +191,6 @@ def test_the_bar_lies_between_the_quantiles() -> None:
     quantiles = [0.0, 0.1, 0.5]  # of nothing, half and all of the true matches
     assert least_to_review(quantiles, 0.25) == pytest.approx(0.05)
     assert least_to_review(quantiles, 0.75) == pytest.approx(0.3)
-
-
-def test_a_photo_without_a_fluke_is_no_catalogued_whale() -> None:
-    beliefs = Beliefs(np.array([[0.6], [0.6]]), np.array([0.4, 0.4]))
-    refused = not_matched(beliefs, [False, True])
-    assert refused.whales.tolist() == [[0.6], [0.0]]
-    assert refused.new.tolist() == [0.4, 1.0]
 
 
 def test_a_whale_met_often_is_likelier_met_again() -> None:

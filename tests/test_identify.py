@@ -19,6 +19,7 @@ from flukeprint.identify import identify
 from flukeprint.model import Model, save_model
 from flukeprint.network import Network
 from flukeprint.records import NEW_WHALE, WHOLE, Fluke, LabelledPhoto, Table
+from flukeprint.submission import labels_of
 from flukeprint.tables import read_table
 from tests.tiny import TINY, dark, localiser_onnx, make_picky_model, picture, softmax_onnx
 
@@ -101,7 +102,7 @@ def sea(tmp_path: Path, write_picture: Callable[..., Path]) -> Path:
     return write_picture(tmp_path / "sea.png", dark())
 
 
-def test_a_photo_without_a_fluke_is_an_answer_and_not_compared(
+def test_a_photo_without_a_fluke_is_an_answer_and_not_matched(
     kaggle: Path, picky: Network, shoot: Callable[[int], Path], sea: Path
 ) -> None:
     missing = sea.with_name("missing.png")
@@ -113,6 +114,9 @@ def test_a_photo_without_a_fluke_is_an_answer_and_not_compared(
         assert (answer.candidates, answer.new, answer.failure) == ((), None, None)
         assert answer.look is not None
         assert answer.look.fluke.probability < 1e-6
+        assert sorted(answer.guesses) == [NEW_WHALE, "w_a", "w_b", "w_c"]
+        assert labels_of(answer, ("w_z",)) == [*answer.guesses, "w_z"]
+    assert answers[1].guesses == answers[2].guesses == ()
     alone, _ = identify([asked[1], asked[4]], read_table(kaggle), picky)
     assert [answers[1].candidates[0].individual, answers[4].candidates[0].individual] == [
         "w_b", "w_c",
@@ -152,7 +156,7 @@ def test_a_gallery_photo_without_a_fluke_is_kept(
     assert "w_b" in {candidate.individual for candidate in answer.candidates}
 
 
-def test_a_softmax_model_is_not_asked_about_a_photo_without_a_fluke(
+def test_a_softmax_model_does_not_name_a_photo_without_a_fluke(
     kaggle: Path, tmp_path: Path, shoot: Callable[[int], Path], sea: Path
 ) -> None:
     crops = np.stack([crop(picture(seed), Fluke(WHOLE), 32, 64) for seed in (4, 1)])

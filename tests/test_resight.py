@@ -28,7 +28,7 @@ from flukeprint.network import Network
 from flukeprint.records import NEW_WHALE, Box
 from flukeprint.resight import Asked, read_encounters, resight, unidentified
 from flukeprint.tables import read_table
-from tests.tiny import picture
+from tests.tiny import dark, make_picky_model, picture
 
 Shoot = Callable[[int], Path]
 
@@ -134,6 +134,20 @@ def test_an_encounter_is_judged_as_one(book: Catalogue, network: Network, shoot:
     assert together[0] == together[1]
     assert together[0]["w_b"] < apart[0]["w_b"]
     assert together[0]["w_c"] < apart[1]["w_c"]
+
+
+def test_a_photo_without_a_fluke_has_no_say_in_its_encounter(
+    book: Catalogue, tmp_path: Path, shoot: Shoot, write_picture: Callable[..., Path]
+) -> None:
+    network = Network(make_picky_model(tmp_path / "picky.fluke"))
+    sea = write_picture(tmp_path / "queries" / "sea.png", dark())
+    bring(book, sea, encounter="e1")
+    found, _ = resight(book, [Asked(shoot(4), "e1"), Asked(sea, "e1")], network)
+    alone, _ = resight(book, [Asked(shoot(4))], network)
+    assert found[0].answer.candidates == alone[0].answer.candidates
+    assert (found[1].answer.no_fluke, found[1].answer.candidates) == (True, ())
+    assert set(found[1].answer.guesses) == {NEW_WHALE, "w_a", "w_b", "w_c"}
+    assert (found[1].photo is not None, found[1].ranking) == (True, None)
 
 
 def test_rankings_are_kept_as_they_were_shown(

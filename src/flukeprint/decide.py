@@ -140,12 +140,6 @@ def least_to_review(true_probabilities: Sequence[float], miss_rate: float) -> fl
     return float(np.interp(miss_rate, steps, true_probabilities))
 
 
-def not_matched(beliefs: Beliefs, refused: Sequence[bool]) -> Beliefs:
-    """The beliefs with every query that shows no fluke taken as no catalogued whale."""
-    rows = np.asarray(refused, dtype=np.bool_)
-    return Beliefs(np.where(rows[:, None], 0.0, beliefs.whales), np.where(rows, 1.0, beliefs.new))
-
-
 def log_often(photos: NDArray[np.int64] | None, abundance: float) -> NDArray[np.float64] | float:
     """The logarithm of how often each whale is met beside the others, by its photos: (W,)."""
     if photos is None or not len(photos):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flukeprint import metrics
-from flukeprint.decide import Calibration, believe, not_matched, order
+from flukeprint.decide import Calibration, believe, order
 from flukeprint.errors import FlukeprintError
 from flukeprint.identify import index_unseen, likeness_of
 from flukeprint.model import Manifest, Model
@@ -60,7 +60,8 @@ class Report:
 
     ``queries`` has one dict per query; ``confused`` the pairs most often confused; ``bands`` the
     scores of photos of low, middle and high quality; ``reliability`` how often first answers of
-    like probability are right; ``missed`` what reviewers miss at some miss rates.
+    like probability are right; ``missed`` what reviewers miss at some miss rates. On ``no_fluke``
+    of the queries the model sees none: they are scored by what it would guess of them.
     """
 
     system: str
@@ -75,6 +76,7 @@ class Report:
     bands: list[dict[str, Any]] = field(default_factory=list)
     reliability: list[dict[str, Any]] = field(default_factory=list)
     missed: list[dict[str, Any]] = field(default_factory=list)
+    no_fluke: int = 0
 
     def summary(self) -> dict[str, Any]:
         """Everything but the rows, for JSON."""
@@ -164,14 +166,16 @@ def evaluate_split(
     likeness = likeness_of(vectors, index, model.manifest)
     chosen = calibration or Calibration.from_dict(model.manifest.calibration)
     looks = [embedded.looks[embedded.row_of[name]] for name in asked.names]
-    beliefs = not_matched(believe(likeness, chosen), [not seen.fluke.seen for seen in looks])
+    beliefs = believe(likeness, chosen)
     labels = (*index.individuals, NEW_WHALE)
     answers = [[labels[code] for code in row] for row in order(beliefs, ANSWERS + 1)]
     quality = np.array([seen.quality.value for seen in looks])
     true = true_probabilities(beliefs, index.individuals, asked.labels)
     told = Told(beliefs, true, quality)
     missed = told.missed(model.manifest.true_probabilities)
-    return replace(score("flukeprint", split, asked, index, answers, told), missed=missed)
+    scored = score("flukeprint", split, asked, index, answers, told)
+    no_fluke = sum(not seen.fluke.seen for seen in looks)
+    return replace(scored, missed=missed, no_fluke=no_fluke)
 
 
 def evaluate_without_learning(

@@ -41,6 +41,7 @@ from flukeprint.records import (
     LabelledPhoto,
     Table,
 )
+from flukeprint.submission import labels_of
 
 BLOCK = 256  # queries compared at a time: 256 x 10,000 similarities are 10 MB
 PHOTOS_SHOWN = 3
@@ -144,10 +145,9 @@ def identify(
         else Identification(str(path), look=looks[place])
         for place, path in enumerate(photos)
     ]
-    matched = np.array([look.fluke.seen for look in done.looks], dtype=np.bool_)
-    vectors, places = done.embeddings.vectors[matched], done.places[matched]
-    asked = [answers[place] for place in places]
-    for place, answer in zip(places, judge.answer(asked, vectors, gallery.index), strict=True):
+    asked = [answers[place] for place in done.places]
+    judged = judge.answer(asked, done.embeddings.vectors, gallery.index)
+    for place, answer in zip(done.places, judged, strict=True):
         answers[place] = answer
     return answers, gallery.failures
 
@@ -177,7 +177,7 @@ class Judge:
         *,
         together: bool = False,
     ) -> list[Identification]:
-        """The Q answers with their candidates, for (Q, D) embeddings.
+        """The Q answers with their candidates, for (Q, D) embeddings; guesses where no fluke is.
 
         ``together`` says that all show one whale: they are judged as one, and get one judgement.
         """
@@ -190,7 +190,8 @@ class Judge:
                 at = 0 if together else row
                 named = _named(asked[start + row], vector, beliefs, at, index, self.top)
                 count = None if reviews is None else int(reviews[at])
-                answered.append(replace(named, to_review=count))
+                named = replace(named, to_review=count)
+                answered.append(_unmatched(named) if named.no_fluke else named)
         return answered
 
     def _believe(
@@ -209,6 +210,12 @@ def _least_to_review(manifest: Manifest, miss_rate: float) -> float:
             "this model was exported without what --miss-rate needs; export its run again"
         )
     return least_to_review(manifest.true_probabilities, miss_rate)
+
+
+def _unmatched(answer: Identification) -> Identification:
+    """The answer as that of a photo without a fluke."""
+    guesses = tuple(labels_of(answer, ()))
+    return Identification(answer.photo, look=answer.look, guesses=guesses)
 
 
 def _named(

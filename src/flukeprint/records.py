@@ -163,7 +163,8 @@ class Identification:
 
     ``candidates`` are distinct whales, likeliest first. ``new`` is the probability that the whale
     is in no gallery; with the probabilities of all whales, listed or not, it sums to 1. A photo
-    whose ``look`` saw no fluke is not matched: it has neither. ``to_review`` says how many of all
+    whose ``look`` saw no fluke is not matched: it has neither, but ``guesses``, the labels that it
+    would get if it showed one after all, for who has to answer. ``to_review`` says how many of all
     candidates a reviewer should look at, where a miss rate was asked for. ``failure`` is set, and
     nothing else, where the photo could not be read.
     """
@@ -174,6 +175,7 @@ class Identification:
     failure: str | None = None
     look: Look | None = None
     to_review: int | None = None
+    guesses: tuple[str, ...] = ()
 
     @property
     def no_fluke(self) -> bool:

@@ -154,9 +154,7 @@ def _answered(
         return gallery.there(hashes, met | {asked[place].encounter for place in places})
 
     for place, row in rows.items():
-        if not done.looks[row].fluke.seen:
-            continue
-        if asked[place].encounter:
+        if asked[place].encounter and done.looks[row].fluke.seen:
             together[asked[place].encounter].append(place)
         else:
             alone[apart([place])].append(place)

@@ -18,9 +18,12 @@ ANSWERS = 5
 def labels_of(answer: Identification, filler: Sequence[str]) -> list[str]:
     """Five distinct labels, likeliest first, ``new_whale`` among them.
 
-    ``filler`` are the labels to take where the answer has too few, as for a photo that could not
-    be read; fewer than five come back only if there are fewer whales than that.
+    A photo without a fluke is guessed at: in a competition all photos show one. ``filler`` are the
+    labels to take where the answer has too few, as for a photo that could not be read; fewer than
+    five come back only if there are fewer whales than that.
     """
+    if answer.guesses:
+        return list(dict.fromkeys([*answer.guesses, *filler]))[:ANSWERS]
     whales = [(candidate.probability, candidate.individual) for candidate in answer.candidates]
     new = 1.0 if answer.new is None else answer.new
     above = [name for probability, name in whales if probability >= new]
