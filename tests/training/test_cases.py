@@ -12,7 +12,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import EmbeddedTable
 from flukeprint.records import NEW_WHALE, WHOLE, Embeddings, Fluke, Look, Quality, Split
 from flukeprint.training.calibration import fit_calibration
-from flukeprint.training.cases import real_cases
+from flukeprint.training.cases import real_cases, strange_cases
 from tests.tiny import TINY, table_of
 
 TABLE = table_of(
@@ -69,3 +69,25 @@ def test_an_embedding_models_cases_are_its_cosines() -> None:
 def test_an_embedding_model_needs_its_gallery() -> None:
     with pytest.raises(FlukeprintError, match="not one gallery photo could be read"):
         real_cases(SPLIT, embedded({name: [1.0] for name in QUERIES}), TINY)
+
+
+def test_whales_kept_from_training_make_a_strange_catalogue() -> None:
+    """D and E were not trained on: one photo of each is asked about, one compared with."""
+    table = table_of(*((f"{whale}{n}", whale) for whale in "ABDE" for n in range(2)))
+    names = [row.name for row in table.rows]
+    axes = dict(zip("ABDE", np.eye(4).tolist(), strict=True))
+    seen = replace(embedded({name: axes[name[0]] for name in names}), table=table)
+    train, gallery, queries = names[:4], names[:4], names[4:]
+    split = Split("open-set", 0, "", tuple(train), tuple(gallery), tuple(queries))
+    twins = {name: number for number, name in enumerate(names)}
+    (case,) = strange_cases(split, seen, twins, TINY)
+    assert case.likeness.whales.tolist() == [[1, 0], [0, 1]]  # D, E
+    assert (case.truth.tolist(), case.weight) == ([0, 1], 1.0)
+
+
+def test_there_is_no_strange_catalogue_of_trained_whales_or_for_classifiers() -> None:
+    twins = {row.name: number for number, row in enumerate(TABLE.rows)}
+    seen = embedded({row.name: [1.0, 0.0] for row in TABLE.rows})
+    assert strange_cases(SPLIT, seen, twins, TINY) == []
+    assert strange_cases(replace(SPLIT, protocol="kfold"), seen, twins, TINY) == []
+    assert strange_cases(SPLIT, seen, twins, replace(TINY, kind="softmax", classes=("A",))) == []

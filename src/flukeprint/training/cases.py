@@ -1,8 +1,10 @@
 """The queries and catalogues that a model's calibration is fitted to, all through the core.
 
-Half the weight is the validation split as it is, a quarter parts of it with fewer whales, a quarter
-catalogues of drawn whales that never joined a training: the fit has to serve small catalogues and
-whales of another kind as well.
+Two fifths of the weight are the validation split as it is, a fifth each parts of it with fewer
+whales, a catalogue of whales that the network never saw, and catalogues of drawn whales that never
+joined a training. The fit has to serve small catalogues and whales of another kind as well, and
+above all the catalogues of people who never train: a network has learned its own gallery by heart,
+and finds photos of one whale less alike in any other.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ import numpy as np
 from PIL import Image
 
 from flukeprint.drawn import draw_whale, photograph
+from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import EmbeddedTable, ask, gallery_of, usable
 from flukeprint.identify import likeness_of, softmax_index
 from flukeprint.model import Manifest
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import compare, index_gallery
-from flukeprint.records import Split
+from flukeprint.records import Split, Table
+from flukeprint.splits import other_catalogue_of
 from flukeprint.training.calibration import SIZES, Case, smaller_catalogues
 
 DRAWN_SEEDS = range(1_000_000, 1_000_240)  # apart from training's (from 0) and the demo's (2**31)
@@ -32,6 +36,32 @@ def real_cases(split: Split, embedded: EmbeddedTable, manifest: Manifest) -> lis
     alone: it chooses among the whales it was taught whatever the catalogue, never among fewer. A
     whale that it was not taught is new to it.
     """
+    whole = _case(split, embedded, manifest, 2.0)
+    if manifest.kind == "softmax":
+        return [whole]
+    return [whole, *smaller_catalogues(whole.likeness, whole.truth, SIZES)]
+
+
+def strange_cases(
+    split: Split, embedded: EmbeddedTable, twin_group: dict[str, int], manifest: Manifest
+) -> list[Case]:
+    """A catalogue of whales that the validation split kept from training, weight 1.
+
+    None where it kept too few, or for a softmax model, which names no others than it was taught.
+    """
+    names = {*split.train, *split.gallery, *split.queries}
+    table = embedded.table
+    part = Table(table.source, tuple(row for row in table.rows if row.name in names))
+    if manifest.kind == "softmax" or split.protocol != "open-set":
+        return []
+    try:
+        strange = other_catalogue_of(split, part, twin_group)
+        return [_case(strange, embedded, manifest, 1.0)]
+    except FlukeprintError:
+        return []
+
+
+def _case(split: Split, embedded: EmbeddedTable, manifest: Manifest, weight: float) -> Case:
     asked = ask(split, embedded.table, usable(split, embedded, manifest))
     index = (
         softmax_index((), manifest)
@@ -42,10 +72,7 @@ def real_cases(split: Split, embedded: EmbeddedTable, manifest: Manifest) -> lis
     truth = np.array([code.get(label, -1) for label in asked.labels], dtype=np.int64)
     rows = [embedded.row_of[name] for name in asked.names]
     likeness = likeness_of(embedded.embeddings.vectors[rows], index, manifest)
-    whole = Case(likeness, truth, 2.0)
-    if manifest.kind == "softmax":
-        return [whole]
-    return [whole, *smaller_catalogues(likeness, truth, SIZES)]
+    return Case(likeness, truth, weight)
 
 
 def drawn_cases(network: Network, progress: Progress = no_progress) -> list[Case]:

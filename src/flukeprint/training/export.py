@@ -28,7 +28,7 @@ from flukeprint.scoring import embed_collection, score_protocols
 from flukeprint.splits import read_split
 from flukeprint.tables import fingerprint
 from flukeprint.training.calibration import fit_calibration, true_quantiles
-from flukeprint.training.cases import drawn_cases, real_cases
+from flukeprint.training.cases import drawn_cases, real_cases, strange_cases
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.data import SEEN_MARGIN, labels_of, samples_of
 from flukeprint.training.finder import load_localiser
@@ -194,6 +194,7 @@ def _calibrated(
     names = {*inner.queries, *split.queries} if classifies else None
     embedded = embed_collection(collection, runtime, Cache(None, model.id), progress, names)
     cases = real_cases(inner, embedded, manifest)
+    cases += strange_cases(inner, embedded, collection.twin_group, manifest)
     if drawn and not classifies:
         cases += drawn_cases(runtime, progress)
     calibration = fit_calibration(cases, manifest.kind)
