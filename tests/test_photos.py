@@ -403,7 +403,13 @@ def test_a_path_that_is_not_there_is_an_error(tmp_path: Path, name: str) -> None
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FlukeprintError, match="no photos in this folder"):
+    with pytest.raises(FlukeprintError, match="no photos in this folder .looked for .bmp"):
+        find_photos([tmp_path])
+
+
+def test_a_folder_of_formats_that_are_not_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.HEIC").touch()
+    with pytest.raises(FlukeprintError, match="folder .left out 1 .heic; save them as JPEG.$"):
         find_photos([tmp_path])
 
 

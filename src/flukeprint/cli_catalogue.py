@@ -85,13 +85,13 @@ def conflicts(file: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("whale")
+@click.argument("whale", metavar="WHALE_OR_PHOTO")
 @CATALOGUE
 @JSON
 def history(whale: str, file: Path, as_json: bool) -> None:
-    """What was decided about WHALE, oldest first.
+    """What was decided about a whale or a photo, oldest first.
 
-    WHALE is the name of an individual, or the path or number of a photo.
+    WHALE_OR_PHOTO is the name of an individual, or the path or number of a photo.
     """
     from dataclasses import asdict
 

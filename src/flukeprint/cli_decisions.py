@@ -24,7 +24,7 @@ to copy and check, as many as it has so many bytes."""
 SEEN = click.option(
     "--seen",
     type=int,
-    help="The last event when you looked: refuse if what you decide about changed since.",
+    help="The revision you looked at: refuse if what you decide about changed since.",
 )
 HOW = ("who", "why", "seen", "dry_run", "as_json")
 """What the options of every decision say: the arguments of ``_note``."""
@@ -63,7 +63,11 @@ def _noting(command: Command) -> Command:
 @click.option("--latitude", help="In decimal degrees, south negative.")
 @click.option("--longitude", help="In decimal degrees, west negative.")
 @click.option("--photographer", help="Who took it.")
-@click.option("--ranking", type=int, help="The ranking on screen; else the last one shown.")
+@click.option(
+    "--ranking",
+    type=int,
+    help="Number of the ranking on screen, as identify --json has it; else the last one shown.",
+)
 @SEEN
 @_noting
 def decide(

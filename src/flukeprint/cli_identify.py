@@ -65,7 +65,9 @@ class Wanted(NamedTuple):
 
 @click.command()
 @click.argument("photos", nargs=-1, type=PATH)
-@click.option("--gallery", type=PATH, help="Who is known: a labelled collection.")
+@click.option(
+    "--gallery", type=PATH, help="Who is known: a folder with one subfolder per whale, or a CSV."
+)
 @click.option(
     "--catalogue",
     "file",

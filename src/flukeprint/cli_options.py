@@ -17,12 +17,12 @@ MODEL = click.option(
     "--model",
     "model_path",
     type=PATH,
-    help="Model file, or default or best, which ship; else default.",
+    help="A model file, or default or best, which come with flukeprint; else default.",
 )
 CACHE = click.option(
     "--cache",
     type=PATH,
-    help="Where embeddings are kept; else the user cache.",
+    help="Where what is computed of each photo is kept; else the user cache.",
 )
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 TRAIN_DEVICE = click.option(

@@ -38,7 +38,7 @@ SHOWN = 6  # photos named on one line
     default=0.8,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="How probable the least sure join of a group has to be.",
+    help="Least probability with which photos join a group.",
 )
 @MODEL
 @CACHE
@@ -85,6 +85,7 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
 
     One whale under two names, one name over two whales, photos under a wrong name, twins under
     several names: strongest first, each with its evidence and the command that would put it right.
+    Strengths are natural log-odds: the higher the surer, and below 0 it is probably nothing.
     """
     from collections import Counter
 

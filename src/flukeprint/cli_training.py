@@ -94,7 +94,7 @@ def _starting(pretrained: bool, weights: Path | None) -> list[str]:
 def export(runs: tuple[Path, ...], out: Path) -> None:
     """Turn a training run into one model file that needs no PyTorch, its own scores in it.
 
-    Of several RUNS on the same split the networks are joined: a better model, and a slower one.
+    Of several RUNS on the same split the networks are joined: slower, and often better.
     """
     from flukeprint.console_progress import progress_bar
 

@@ -58,7 +58,11 @@ class DemoResult:
 
 
 def run_demo(
-    out: Path, model_path: Path | None, *, progress: Progress, drawing: Drawing | None = None
+    out: Path,
+    model_path: Path | None,
+    *,
+    progress: Progress = no_progress,
+    drawing: Drawing | None = None,
 ) -> DemoResult:
     """Draw a catalogue into ``out``, identify its queries and write ``out/sheet.html``.
 

@@ -24,9 +24,10 @@ TILTED_DEG, SMALL_PX, POOR = 10.0, 48.0, 0.35
 
 
 def verdict(answer: Identification) -> str:
-    """In words: "known", "new", "undecided" where neither is believed by half, or "no fluke".
+    """In words: "known", "new", "undecided" or "no fluke".
 
-    "New" may be the likeliest single answer and still be less likely than all whales together.
+    Where a whale is the likeliest answer, all whales together are believed by half or more. "New"
+    may be the likeliest single answer and still be less likely than they are: undecided.
     """
     if answer.no_fluke:
         return "no fluke"

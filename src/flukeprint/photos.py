@@ -77,9 +77,9 @@ def find_photos(paths: Iterable[Path]) -> list[Path]:
         if os.path.isdir(path):
             inside = list(photos_under(path))
             if not inside:
-                raise FlukeprintError(
-                    f"{path}: no photos in this folder (looked for {', '.join(sorted(SUFFIXES))})"
-                )
+                others = "; ".join(left_out([path])).removeprefix(f"{path}: ")
+                looked = f"looked for {', '.join(sorted(SUFFIXES))}"
+                raise FlukeprintError(f"{path}: no photos in this folder ({others or looked})")
             found.update(dict.fromkeys(inside))
         elif os.path.exists(path):
             found[path] = None

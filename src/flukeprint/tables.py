@@ -45,6 +45,7 @@ def read_table(data: Path) -> Table:
         return _read_paths_csv(data)
     if not os.path.isdir(data):
         hint = "give a folder or a .csv file" if os.path.exists(data) else "check the spelling"
+        hint = "a catalogue's file goes with --catalogue" if data.suffix == ".fpc" else hint
         raise FlukeprintError(f"{data}: not a labelled collection; {hint}")
     for name in LISTINGS[:2]:
         if (data / name).is_file():

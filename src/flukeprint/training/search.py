@@ -114,7 +114,7 @@ def search(
     config: TrainConfig,
     *,
     what: str,
-    trials: int,
+    trials: int = 12,
     epochs: int | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
