@@ -121,8 +121,10 @@ def whose(photo: int, whales: int) -> int:
 
 def make(path: Path, photos: int) -> None:
     """A catalogue as the imports and verdicts would leave it, seals included, written in bulk."""
-    Catalogue.create(path).close()
-    with closing(sqlite3.connect(path, isolation_level=None)) as link:
+    part = path.with_name(f"{path.name}.part")  # a run that is cut leaves nothing that looks whole
+    part.unlink(missing_ok=True)
+    Catalogue.create(part).close()
+    with closing(sqlite3.connect(part, isolation_level=None)) as link:
         link.execute("PRAGMA synchronous = OFF")
         link.execute("PRAGMA journal_mode = OFF")
         link.execute("PRAGMA cache_size = -200000")
@@ -138,6 +140,7 @@ def make(path: Path, photos: int) -> None:
             link.execute(sql)
         link.execute("COMMIT")
         link.execute("PRAGMA journal_mode = DELETE")
+    part.rename(path)
 
 
 Event = tuple[Row, dict[str, list[Row]]]

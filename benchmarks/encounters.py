@@ -23,7 +23,7 @@ from flukeprint.cache import Cache, default_folder
 from flukeprint.collection import read_collection
 from flukeprint.console_progress import progress_bar
 from flukeprint.decide import Beliefs, Calibration, believe, believe_together
-from flukeprint.evaluate import EmbeddedTable, gallery_of
+from flukeprint.evaluate import EmbeddedTable, ask, gallery_of, refuse_trained
 from flukeprint.files import check_outside, make_folder, write_text
 from flukeprint.identify import likeness_of
 from flukeprint.metrics import bootstrap, weighted_mean
@@ -33,7 +33,7 @@ from flukeprint.outputs import interval_text
 from flukeprint.rank import GalleryIndex
 from flukeprint.records import NEW_WHALE, Interval, Split, Table
 from flukeprint.scoring import embed_collection, own_split
-from flukeprint.splits import read_split
+from flukeprint.splits import check_leaks, read_split
 
 Figures = NDArray[np.float64]
 """For each encounter: probability of the truth, first answer right, logarithmic loss: (E, 3)."""
@@ -121,6 +121,8 @@ def main() -> None:
         split = read_split(options.split) if options.split else own_split(model, collection)
         network, cache = Network(model), Cache(default_folder(), model.id)
         embedded = embed_collection(collection, network, cache, progress)
+    check_leaks(split, collection.table, collection.twin_group)
+    refuse_trained(model, embedded, ask(split, collection.table, set(collection.twin_group)))
     index = gallery_of(split, embedded, model.manifest)
     encounters = made_encounters(split, collection.table)
     known = sum(whale in index.individuals for whale in encounters)

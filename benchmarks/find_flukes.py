@@ -12,6 +12,7 @@ FOLDER/find-flukes.json.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from torch import Tensor
 
 from flukeprint.collection import Collection, read_collection
 from flukeprint.files import make_folder, read_json, write_text
+from flukeprint.records import SEEN
+from flukeprint.tables import fingerprint
 from flukeprint.training.boxed import (
     beside,
     boxes_file,
@@ -49,11 +52,13 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=TrainConfig().localiser_steps)
     asked = parser.parse_args()
-    make_folder(asked.out)
     collection = read_collection(asked.data)
+    make_folder(asked.out)
+    boxes = boxes_file(asked.data).read_bytes()
+    stand = hashlib.sha256(fingerprint(collection.table).encode() + boxes).hexdigest()[:8]
     parts = []
     for fold in range(asked.folds):
-        kept = asked.out / f"fold-{fold}-of-{asked.folds}-{asked.steps}.json"
+        kept = asked.out / f"fold-{fold}-of-{asked.folds}-{asked.steps}-{stand}.json"
         if not kept.is_file():
             print(f"fold {fold + 1} of {asked.folds}", file=sys.stderr)
             part = measure(asked.data, collection, fold, asked.folds, asked.steps)
@@ -103,7 +108,7 @@ def summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
     told["overlap_above_half"] = float((overlap > 0.5).mean())
     for kind, passes in (("flukes", False), ("not_flukes", True), ("beside", True)):
         shares = [np.array(part[kind]) for part in parts]
-        wrong = [(share >= 0.5) if passes else (share < 0.5) for share in shares]
+        wrong = [(share >= SEEN) if passes else (share < SEEN) for share in shares]
         name = "passed" if passes else "refused"
         told[kind] = {
             "photos": sum(map(len, shares)),

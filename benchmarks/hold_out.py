@@ -22,7 +22,7 @@ from flukeprint.photos import PhotoFile, read_photo
 from flukeprint.records import NEW_WHALE, LabelledPhoto
 from flukeprint.tables import read_table
 
-LINKED = ("train", "boxes.csv", "not_flukes", "sizes.csv")
+LINKED = ("train", "train.zip", "boxes.csv", "not_flukes", "sizes.csv")
 
 
 def kept_rows(rows: tuple[LabelledPhoto, ...], share: float, seed: int) -> list[LabelledPhoto]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def train(
     from flukeprint.console_progress import progress_bar
 
     read_config = training_side("config", "read_config")
-    chosen = read_config(config, [*settings, *_starting(pretrained, weights)])
+    chosen = replace(read_config(config, list(settings)), **_starting(pretrained, weights))
     with progress_bar() as progress:
         told = {
             "device": device,
@@ -79,13 +80,13 @@ def train(
         )
 
 
-def _starting(pretrained: bool, weights: Path | None) -> list[str]:
+def _starting(pretrained: bool, weights: Path | None) -> dict[str, Any]:
     """The settings that the options for published weights stand for."""
     if pretrained and weights:
         raise FlukeprintError("--pretrained fetches weights, --weights brings them; give one")
     if weights:
-        return ["pretrained=false", f"weights={json_text(str(weights))}"]
-    return ["pretrained=true"] if pretrained else []
+        return {"pretrained": False, "weights": str(weights)}
+    return {"pretrained": True, "weights": ""} if pretrained else {}
 
 
 @click.command()

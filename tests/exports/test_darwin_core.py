@@ -78,6 +78,14 @@ def test_media_under_an_address(tmp_path: Path) -> None:
     assert core[-1]["associatedMedia"] == media[-1]["identifier"]
 
 
+@pytest.mark.parametrize("path", ["../ann/IMG 1.JPG", "/home/ann/IMG 1.JPG"])
+def test_a_photo_outside_the_root_has_no_address(path: str, tmp_path: Path) -> None:
+    chosen = exporting(photo(9, 1, path=path, date="2020"), media_url="https://example.org/p")
+    write(chosen, tmp_path / "a.zip")
+    core, media = read(tmp_path / "a.zip")
+    assert (core[0]["associatedMedia"], media) == ("", [])
+
+
 def test_the_same_catalogue_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.zip", "b.zip"):
         write(exporting(), tmp_path / name)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.exports import FORMATS
+from flukeprint.exports import FORMATS, wildbook
 from flukeprint.exports.wildbook import sighting_id
 from tests.exports.made import exporting, photo
 from tests.exports.test_tables import NAME
@@ -51,6 +51,18 @@ def test_columns_without_anything_are_left_away(tmp_path: Path) -> None:
         '"Encounter.mediaAsset0","Encounter.year","Encounter.genus","Encounter.specificEpithet",'
         '"Encounter.verbatimLocality"'
     )
+
+
+def test_sheets_are_all_there_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        if path.name == "wildbook-2.csv":
+            raise FlukeprintError(f"{path}: the disk is full")
+        path.write_text(text)
+
+    monkeypatch.setattr(wildbook, "write_text", full)
+    with pytest.raises(FlukeprintError, match="disk is full"):
+        write(exporting(*(photo(n, date="2020") for n in range(1, 402))), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_hundred_rows_a_sheet(tmp_path: Path) -> None:

@@ -798,8 +798,30 @@ def test_a_bench_is_of_one_collection(tiny: Tiny, tmp_path: Path) -> None:
 def test_a_file_of_ones_own_may_not_pass_for_a_papers_system(tiny: Tiny, tmp_path: Path) -> None:
     path = tmp_path / "ucsd-vgg19.toml"
     path.write_text(block("toml"), encoding="utf-8")
-    with pytest.raises(FlukeprintError, match="is the name of a paper's system"):
+    with pytest.raises(FlukeprintError, match="itself uses the name ucsd-vgg19"):
         bench_papers(tiny.data, tmp_path / "out", only=[str(path)], device="cpu")
+
+
+def test_a_file_of_ones_own_may_not_take_the_benchs_own_folders(tiny: Tiny, tmp_path: Path) -> None:
+    path = tmp_path / f"{RESULTS}.toml"
+    path.write_text(block("toml"), encoding="utf-8")
+    with pytest.raises(FlukeprintError, match="itself uses the name results"):
+        bench_papers(tiny.data, tmp_path / "out", only=[str(path)], device="cpu")
+    twice = [str(tiny.recipe.path)] * 2
+    with pytest.raises(FlukeprintError, match="two recipes of one name"):
+        bench_papers(tiny.data, tmp_path / "out", only=twice, device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_that_changed_is_not_given_its_old_scores(tiny: Tiny, tmp_path: Path) -> None:
+    out = shutil.copytree(tiny.out, tmp_path / "out")
+    changed = tmp_path / "my-resnet.toml"
+    changed.write_text(f"seed = 7\n{block('toml')}", encoding="utf-8")
+    told = list[str]()
+    bench_papers(
+        tiny.data, out, only=[str(changed)], epochs=["1"], device="cpu", report=told.append
+    )
+    assert "my-resnet: " in told[-1] and "holds a run of other settings" in told[-1]
 
 
 def test_a_papers_system_may_be_named_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.training.config import TrainConfig, config_text, read_config, setting_text
+from flukeprint.training.config import (
+    TrainConfig,
+    config_text,
+    read_config,
+    setting_text,
+    with_places,
+)
 from flukeprint.training.limits import CHOICES, RANGES
 
 
@@ -79,6 +85,9 @@ def test_set_is_read_as_toml(setting: str, name: str, value: object) -> None:
         ("zoom=", "zoom is ''; it must be a number"),
         ("backbone=18", "backbone is 18; it must be text"),
         ("seed=2020-01-01", "seed is .*; it must be a whole number"),
+        pytest.param(f"zoom=1{'0' * 400}", "zoom is 10000.*; it must be a number", id="large"),
+        pytest.param(f"zoom=1{'0' * 5_000}", "zoom is .*; it must be a number", id="larger"),
+        pytest.param(f"head={'[' * 3_000}", "head is .*; it must be a list", id="deep"),
     ],
 )
 def test_a_wrong_setting_is_named(setting: str, message: str) -> None:
@@ -192,7 +201,26 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], message: 
         TrainConfig(**settings)
 
 
-@pytest.mark.parametrize("text", ["epochs = ", "epochs = 3\nepochs = 4", "\xff\xfe"])
+@pytest.mark.parametrize("name", ["a\nb", "\x7f\x1f", '🐳 "ü" \\'])
+def test_any_name_of_a_file_is_kept(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(config_text(TrainConfig(weights=name)), encoding="utf-8")
+    assert read_config(path, []).weights == name
+
+
+def test_places_hold_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = with_places(TrainConfig(teacher="best", unlabelled="photos"))
+    assert (config.teacher, config.unlabelled) == ("best", str(tmp_path / "photos"))
+    assert with_places(TrainConfig()) == TrainConfig()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["epochs = ", "epochs = 3\nepochs = 4", "\xff\xfe", f"head = {'[' * 3_000}"],
+    ids=["nothing", "twice", "bytes", "deep"],
+)
 def test_a_file_that_is_no_toml(text: str, tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_bytes(text.encode("latin-1"))

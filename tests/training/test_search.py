@@ -22,7 +22,6 @@ from flukeprint.cli import cli
 from flukeprint.errors import Diverged, FlukeprintError
 from flukeprint.training import search as module
 from flukeprint.training.config import TrainConfig, read_config, with_epochs
-from flukeprint.training.curves import log_epoch
 from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.search import search
 from flukeprint.training.spaces import SPACES, Span
@@ -309,28 +308,6 @@ def test_a_trial_without_a_score_has_failed(data: Path, tmp_path: Path, fake: Fa
     assert f"trial-001: failed: {reason}" in told
     run(data, tmp_path / "out", trials=6)
     assert [name for name, _ in fake.seen].count("trial-001") == 1, "it is not tried again"
-
-
-def test_the_scores_of_a_diverged_network_do_not_count(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def diverging(data: Path, out: Path, config: TrainConfig, **others: Any) -> dict[str, Any]:
-        out.mkdir(exist_ok=True)
-        for epoch in (1, 2):
-            lost = out.name == "trial-000" and epoch == 2
-            loss = float("nan") if lost else 1.0
-            log_epoch(RunFolder(out), {"epoch": epoch, "loss": loss})
-        return {"map5": {"trial-000": 0.99, "trial-001": math.nan}.get(out.name, 0.5)}
-
-    monkeypatch.setattr(module, "train", diverging)
-    best = run(data, tmp_path / "out", trials=3)
-    assert (best["number"], best["value"], best["failed"]) == (2, 0.5, 2)
-    reasons = [line.get("reason") for line in lines_of(tmp_path / "out")]
-    assert reasons == [
-        "diverged: the loss of epoch 2 is nan",
-        "its validation MAP@5 is nan",
-        None,
-    ]
 
 
 def test_an_error_that_all_trials_share_stops_the_search(

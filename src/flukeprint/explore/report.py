@@ -42,8 +42,8 @@ def explore(data: Path, out: Path, *, progress: Progress = no_progress) -> Explo
         FlukeprintError: the collection is not one (see ``tables.read_table``), or ``out`` cannot
             be written.
     """
-    make_folder(out)
     table = read_table(data)
+    make_folder(out)
     paths = photo_paths(table)
     found = tally(table, glance_all(paths, progress("reading", len(paths))))
     write(found, table, out)

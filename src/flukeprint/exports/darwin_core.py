@@ -21,7 +21,7 @@ from flukeprint.catalogue.history import PhotoNow
 from flukeprint.cells import Cell, csv_text
 from flukeprint.exports.archive_xml import TableFile, eml_xml, meta_xml
 from flukeprint.exports.cells import apostrophes
-from flukeprint.exports.exporting import Exporting, left_out
+from flukeprint.exports.exporting import Exporting, is_inside, left_out
 from flukeprint.files import writing
 from flukeprint.pages import plural
 
@@ -67,11 +67,16 @@ def _datum(photo: PhotoNow) -> str:
 
 
 def media(photo: PhotoNow, exporting: Exporting) -> str:
-    """The photo's URL, or without an address its path from the root as a relative reference."""
-    if not photo.paths:
-        return ""
-    base = exporting.media_url
-    return (f"{base.rstrip('/')}/" if base else "") + quote(photo.paths[0])
+    """The photo's URL, or without an address its path from the root as a relative reference.
+
+    Empty for a photo outside the root: no address leads there, and its path is nobody's business.
+    """
+    path, base = _inside(photo), exporting.media_url
+    return (f"{base.rstrip('/')}/" if base and path else "") + quote(path)
+
+
+def _inside(photo: PhotoNow) -> str:
+    return next(filter(is_inside, photo.paths), "")
 
 
 OCCURRENCE: Columns = (
@@ -101,7 +106,7 @@ OCCURRENCE: Columns = (
 MULTIMEDIA: Columns = (
     ("coreid", lambda photo, _: occurrence_id(photo)),
     ("type", lambda *_: "StillImage"),
-    ("format", lambda photo, _: MEDIA_TYPES.get(Path(photo.paths[0]).suffix.lower(), "")),
+    ("format", lambda photo, _: MEDIA_TYPES.get(Path(_inside(photo)).suffix.lower(), "")),
     ("identifier", media),
     ("created", lambda photo, _: event_date(photo)),
     ("creator", lambda photo, _: photo.facts.get("photographer", "")),
@@ -123,7 +128,7 @@ def write_darwin_core(exporting: Exporting, out: Path) -> tuple[str, ...]:
         terms = tuple(DCTERMS + name for name, _ in MULTIMEDIA)
         row_type = "http://rs.gbif.org/terms/1.0/Multimedia"
         extensions.append(TableFile("multimedia.csv", row_type, terms))
-        shown = [photo for photo in photos if photo.paths]
+        shown = [photo for photo in photos if _inside(photo)]
         tables["multimedia.csv"] = _rows(MULTIMEDIA, shown, exporting)
     members = {name: text for name, (text, _) in tables.items()}
     members |= {

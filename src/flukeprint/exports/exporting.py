@@ -52,6 +52,11 @@ class Exporting:
         return None if photo.individual is None else self.names[photo.individual]
 
 
+def is_inside(path: str) -> bool:
+    """Whether a photo's path, as the catalogue has it, lies below the catalogue's root."""
+    return not Path(path).is_absolute() and ".." not in PurePosixPath(path).parts
+
+
 def left_out(photos: Sequence[PhotoNow], why: str) -> list[str]:
     """A line on photos that an export has no place for; none if there are none."""
     if not photos:

@@ -53,12 +53,18 @@ def write_wildbook(exporting: Exporting, out: Path) -> tuple[str, ...]:
     rows = [_row(group, exporting) for group in _encounters(photos)]
     make_folder(out)
     sheets = [rows[first : first + MOST_ROWS] for first in range(0, len(rows), MOST_ROWS)]
-    for number, sheet in enumerate(sheets, 1):
-        header = _header(sheet)
-        name = f"wildbook-{number}.csv"
-        text, changed = csv_text(header, [[row.get(key, "") for key in header] for row in sheet])
-        write_text(out / name, text)
-        told += apostrophes(changed, name)
+    places = [out / f"wildbook-{number}.csv" for number in range(1, len(sheets) + 1)]
+    try:
+        for sheet, place in zip(sheets, places, strict=True):
+            header = _header(sheet)
+            cells = [[row.get(key, "") for key in header] for row in sheet]
+            text, changed = csv_text(header, cells)
+            write_text(place, text)
+            told += apostrophes(changed, place.name)
+    except FlukeprintError:  # a full disk: some of the sheets would look like all of them
+        for place in places:
+            place.unlink(missing_ok=True)
+        raise
     done = f"{plural(len(photos), 'photo')} in {plural(len(rows), 'encounter')}"
     return (f"{done}, {plural(len(sheets), 'sheet')}: {out}", *told, *_remarks(photos, rows))
 

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from flukeprint.catalogue.history import PhotoNow
 from flukeprint.errors import FlukeprintError
-from flukeprint.exports.exporting import Exporting
+from flukeprint.exports.exporting import Exporting, is_inside
 from flukeprint.exports.xmp_packet import EMPTY, Change, Packet, Property
 from flukeprint.files import write_bytes
 from flukeprint.pages import plural, terminal_line
@@ -188,8 +188,7 @@ def _unfit(exporting: Exporting, path: str, target: Path) -> str:
         return f"{target.name} is a link"
     if exporting.in_place:
         return "" if os.path.isfile(exporting.root / path) else "it is not there any more"
-    outside = Path(path).is_absolute() or ".." in PurePosixPath(path).parts
-    return "it lies outside the catalogue's folder" if outside else ""
+    return "" if is_inside(path) else "it lies outside the catalogue's folder"
 
 
 def _read(places: Sequence[Path]) -> bytes | None:

@@ -10,7 +10,6 @@ and finds photos of one whale less alike in any other.
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from flukeprint.drawn import draw_whale, photograph
 from flukeprint.errors import FlukeprintError
@@ -23,6 +22,7 @@ from flukeprint.rank import compare, index_gallery
 from flukeprint.records import Split, Table
 from flukeprint.splits import other_catalogue_of
 from flukeprint.training.calibration import SIZES, Case, smaller_catalogues
+from flukeprint.training.data import grey
 
 DRAWN_SEEDS = range(1_000_000, 1_000_240)  # apart from training's (from 0) and the demo's (2**31)
 DRAWN_SHOTS = 3
@@ -86,7 +86,7 @@ def drawn_cases(network: Network, progress: Progress = no_progress) -> list[Case
         whale = draw_whale(seed)
         photos = [photograph(whale, shot).pixels for shot in range(DRAWN_SHOTS)]
         if network.model.manifest.channels == 1:
-            photos = [np.asarray(Image.fromarray(pixels).convert("L")) for pixels in photos]
+            photos = [grey(pixels) for pixels in photos]
         flukes = network.locate([network.squash(pixels) for pixels in photos])
         cuts = [network.cut(pixels, fluke) for pixels, fluke in zip(photos, flukes, strict=True)]
         vectors.append(network.embed(cuts))

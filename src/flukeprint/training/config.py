@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -199,7 +201,7 @@ def read_config(path: Path | None, settings: list[str]) -> TrainConfig:
     if path is not None:
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise FlukeprintError(f"{path}: not a readable TOML file: {error}") from None
         raw.pop("paper", None)
     for setting in settings:
@@ -233,6 +235,13 @@ def with_epochs(config: TrainConfig, epochs: int | None) -> TrainConfig:
     )
 
 
+def with_places(config: TrainConfig) -> TrainConfig:
+    """The config with its files and folders as they are found from any folder."""
+    named = {name: getattr(config, name) for name in ("weights", "teacher", "unlabelled")}
+    there = {name: os.path.abspath(path) for name, path in named.items() if os.path.exists(path)}
+    return replace(config, **there)
+
+
 def config_text(config: TrainConfig) -> str:
     """Every setting as TOML, as :func:`read_config` reads it."""
     return "".join(f"{key} = {_toml(value)}\n" for key, value in asdict(config).items())
@@ -242,7 +251,7 @@ def _parsed(value: str) -> Any:
     """A value as TOML reads it; a bare word, which TOML does not know, is text."""
     try:
         return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -255,7 +264,8 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        # A JSON string is one of TOML's, too, but for this sign, which TOML wants escaped as well.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(list(value) if isinstance(value, tuple) else value)
 
 
@@ -275,11 +285,11 @@ def _checked(raw: dict[str, Any], source: str) -> dict[str, Any]:
         if key not in types:
             raise FlukeprintError(f"{source}: no setting {key!r}; there are {', '.join(types)}")
         wanted = types[key]
-        if wanted is float and type(value) is int:
+        if wanted is float and type(value) is int and abs(value) < 2**63:
             value = float(value)
         if wanted is tuple and type(value) is list and all(type(part) is int for part in value):
             value = tuple(value)
         if type(value) is not wanted:
-            raise FlukeprintError(f"{source}: {key} is {value!r}; it must be {_KINDS[wanted]}")
+            raise FlukeprintError(f"{source}: {key} is {value!r:.60}; it must be {_KINDS[wanted]}")
         checked[key] = value
     return checked

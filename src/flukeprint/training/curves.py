@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
+from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_bytes, write_text
+from flukeprint.plotting import SEA, png_of
 from flukeprint.training.runfolder import RunFolder
 
 _PLOTTED = (
@@ -29,10 +30,20 @@ def log_epoch(folder: RunFolder, entry: dict[str, Any]) -> None:
 
 
 def read_log(folder: RunFolder) -> list[dict[str, Any]]:
-    """All epochs logged so far."""
+    """All epochs logged so far.
+
+    Raises:
+        FlukeprintError: the log is damaged.
+    """
     if not folder.log.exists():
         return []
-    return [json.loads(line) for line in folder.log.read_text(encoding="utf-8").splitlines()]
+    try:
+        entries = [json.loads(one) for one in folder.log.read_text(encoding="utf-8").splitlines()]
+        return sorted(entries, key=lambda entry: int(entry["epoch"]))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise FlukeprintError(
+            f"{folder.log}: damaged; delete it, and the run goes on without: {error}"
+        ) from None
 
 
 def _tensorboard(folder: RunFolder, entry: dict[str, Any]) -> None:
@@ -47,17 +58,15 @@ def _tensorboard(folder: RunFolder, entry: dict[str, Any]) -> None:
 def _draw(folder: RunFolder, entries: list[dict[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(9, 6), dpi=110, layout="constrained")
     for axes, (key, title) in zip(figure.subplots(2, 2).ravel(), _PLOTTED, strict=True):
         points = [(entry["epoch"], entry[key]) for entry in entries if key in entry]
         if points:
-            axes.plot(*zip(*points, strict=True), color="#1b6ca8", marker="o", markersize=3)
+            axes.plot(*zip(*points, strict=True), color=SEA, marker="o", markersize=3)
             axes.annotate(
                 f"{points[-1][1]:.3f}", points[-1], textcoords="offset points", xytext=(4, 4)
             )
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xlabel("epoch")
         axes.spines[["top", "right"]].set_visible(False)
-    packed = io.BytesIO()
-    figure.savefig(packed, format="png", dpi=110)
-    write_bytes(folder.path / "curves.png", packed.getvalue())
+    write_bytes(folder.path / "curves.png", png_of(figure))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from flukeprint.cache import Cache
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluate import HASH_DIGITS, Report
+from flukeprint.evaluate import Report
 from flukeprint.files import read_json
 from flukeprint.model import Manifest, Model, make_model, save_model
 from flukeprint.network import Network
@@ -32,12 +32,12 @@ from flukeprint.training.cases import drawn_cases, real_cases, strange_cases
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.data import SEEN_MARGIN, labels_of, samples_of
 from flukeprint.training.finder import load_localiser
+from flukeprint.training.learned import seen_by
 from flukeprint.training.localiser import SIDE_PX
 from flukeprint.training.networks import BothSides, Together
 from flukeprint.training.networks import Network as TrainedNetwork
 from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.sides import part_of
-from flukeprint.training.taught import kept_taught
 
 OPSET = 17
 FLOAT16_MOST = 65_504.0
@@ -109,7 +109,7 @@ def export(
         training["beside"] = [_facts_beside(folder, other) for other in others]
     networks = [_answering(one, len(classes)) for one in (folder, *others)]
     answering = Together(networks) if others else networks[0]
-    trained_on = set().union(*(_trained_on(one, collection) for one in (folder, *others)))
+    trained_on = set().union(*(seen_by(one) for one in (folder, *others)))
     manifest = Manifest(
         kind="softmax" if classes else "embedding",
         channels=config.channels,
@@ -168,14 +168,6 @@ def _facts_beside(first: RunFolder, other: RunFolder) -> dict[str, Any]:
     return {name: facts[name] for name in FACTS}
 
 
-def _trained_on(folder: RunFolder, collection: Collection) -> set[str]:
-    """The first digits of the hashes of all photos that a run's network has learned from."""
-    config = read_config(folder.config, [])
-    names = (*read_split(folder.split).train, *_pretrained_on(config, collection))
-    taught = {one.sha256 for one in kept_taught(folder.taught)} if config.teacher else set()
-    return _hashes_of(names, collection) | taught
-
-
 def _calibrated(
     model: Model,
     split: Split,
@@ -207,14 +199,6 @@ def _calibrated(
         true_probabilities=true_quantiles(cases[0], calibration),
         metrics=_metrics_of(reports),
     )
-
-
-def _pretrained_on(config: TrainConfig, collection: Collection) -> tuple[str, ...]:
-    """The photos of this collection that the backbone learned from in the run it was taken from."""
-    before = RunFolder(Path(config.weights).parent)
-    if not config.weights or not before.split.is_file():
-        return ()
-    return tuple(name for name in read_split(before.split).train if name in collection.hashes)
 
 
 def _classes(inner: Split, collection: Collection, config: TrainConfig) -> tuple[str, ...]:
@@ -261,17 +245,6 @@ def _collection_of(facts: dict[str, Any], progress: Progress) -> Collection:
             f"{facts['data']}: not as it was when the run learned from it: its labels have changed"
         )
     return collection
-
-
-def _hashes_of(names: Sequence[str], collection: Collection) -> set[str]:
-    """The first digits of the hashes of the photos that the run learned from."""
-    missing = [name for name in names if name not in collection.hashes]
-    if missing:
-        raise FlukeprintError(
-            f"{collection.table.source}: not as it was when the run learned from it: "
-            f"{missing[0]} cannot be read any more"
-        )
-    return {collection.hashes[name][:HASH_DIGITS] for name in names}
 
 
 def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:

@@ -8,6 +8,7 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from flukeprint.collection import Collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_bytes
 from flukeprint.progress import Progress
@@ -48,12 +49,13 @@ def load_localiser(folder: RunFolder) -> FlukeNet | None:
     return network.eval()
 
 
-def check_localiser(localiser: FlukeNet, data: Path, table: Table, inner: Split) -> str:
+def check_localiser(localiser: FlukeNet, data: Path, collection: Collection, inner: Split) -> str:
     """How well it finds the flukes that were boxed by hand on photos it did not learn from."""
     listing, trained = boxes_file(data), set(inner.train)
-    if not listing.is_file():
+    kept = [name for name in collection.twin_group if name not in trained]  # those that can be read
+    boxed = hand_boxes(listing, collection.table, kept) if listing.is_file() else no_boxes()
+    if not len(boxed.photos):
         return "flukes: no boxes drawn by hand to check against"
-    boxed = hand_boxes(listing, table, [r.name for r in table.rows if r.name not in trained])
     return (
         f"flukes: mean overlap {mean_overlap(localiser, boxed):.3f} with {len(boxed.photos)} "
         "boxes drawn by hand on photos kept from training"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from flukeprint.localise import CORNERS, LOGIT, SHOWN, SLOPE, UPSIDE_DOWN, fluke_of
 from flukeprint.records import Fluke
+from flukeprint.training.device import find_device
 from flukeprint.training.localiser import PLACES, SIDE_PX, FlukeNet
 from flukeprint.training.scenes import Scenes, Stock, draw_scenes, overlap
 
@@ -47,6 +48,7 @@ def fit_localiser(
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
+    cpu = find_device("cpu")
     network = FlukeNet().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
@@ -55,7 +57,7 @@ def fit_localiser(
             stock = with_own_boxes(network.eval(), stock, others)
             network.train()
         scenes = draw_scenes(stock, BATCH, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with cpu.autocast():
             told = network(scenes.pictures.to(memory_format=torch.channels_last))
         optimiser.zero_grad()
         surprise(told, scenes, network.get_buffer("middles")).backward()  # type: ignore[no-untyped-call]

@@ -68,6 +68,11 @@ class RunFolder:
         return self.path / "taught.json"
 
     @property
+    def learned(self) -> Path:
+        """The first digits of the hashes of all photos that the run has seen, JSON."""
+        return self.path / "learned.json"
+
+    @property
     def weights(self) -> Path:
         """The weights that validated best."""
         return self.path / "weights.safetensors"
@@ -150,7 +155,7 @@ def _half_written(name: str) -> bool:
 
 _TEMPORARY = re.compile(
     r"\.(config\.toml|run\.json|(inner_)?split\.json|(localiser|weights)\.safetensors|log\.jsonl"
-    r"|curves\.png|(result|taught)\.json|epoch-\d{5}-[0-9a-f]{16}\.pt)\.[a-z0-9_]{8}"
+    r"|curves\.png|(result|taught|learned)\.json|epoch-\d{5}-[0-9a-f]{16}\.pt)\.[a-z0-9_]{8}"
 )
 
 

@@ -8,7 +8,6 @@ search that was never stopped.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
@@ -23,10 +22,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from flukeprint.errors import Diverged, FlukeprintError
 from flukeprint.files import check_outside, read_json, write_bytes, write_text
+from flukeprint.plotting import CORAL, QUIET, SEA, png_of
 from flukeprint.progress import Progress, no_progress
 from flukeprint.tables import fingerprint, read_table
 from flukeprint.training.config import TrainConfig, config_text, with_epochs
-from flukeprint.training.curves import read_log
 from flukeprint.training.device import find_device
 from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.spaces import SPACES, Span
@@ -192,14 +191,7 @@ def _run(
         result = train(data, out, config, device=device, progress=progress, report=tell)
     except Diverged as error:  # any other error, a full disk say, would stop every trial alike
         return None, " ".join(str(error).split())
-    value = float(result["map5"])
-    for entry in read_log(RunFolder(out)):
-        # The scores of a network that has diverged are finite, chance can make them the best.
-        if not math.isfinite(entry["loss"]):
-            return None, f"diverged: the loss of epoch {entry['epoch']} is {entry['loss']}"
-    if not 0.0 <= value <= 1.0:  # nan, too, is not between
-        return None, f"its validation MAP@5 is {value}"
-    return value, ""
+    return float(result["map5"]), ""
 
 
 def _best(finished: list[FrozenTrial]) -> FrozenTrial | None:
@@ -246,16 +238,16 @@ def _draw(
     failed = [trial for trial in finished if trial.state != TrialState.COMPLETE]
     columns = min(len(spans), 3)
     rows = math.ceil(len(spans) / columns)
-    figure = Figure(figsize=(1.5 + 3.5 * columns, 0.8 + 2.7 * rows), layout="constrained")
+    figure = Figure(figsize=(1.5 + 3.5 * columns, 0.8 + 2.7 * rows), dpi=110, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for axes, (name, span) in zip(grid, spans.items(), strict=False):
         places = [trial.params[name] for trial in scored]
-        axes.plot(places, [trial.value for trial in scored], "o", color="#1b6ca8", markersize=4)
-        axes.plot(best.params[name], best.value, "o", color="#c8502b", markersize=7)
+        axes.plot(places, [trial.value for trial in scored], "o", color=SEA, markersize=4)
+        axes.plot(best.params[name], best.value, "o", color=CORAL, markersize=7)
         for trial in failed:  # it has no score: a cross on the axis
             place = trial.params[name]
             across = axes.get_xaxis_transform()
-            axes.plot(place, 0.0, "x", color="#777777", transform=across, clip_on=False)
+            axes.plot(place, 0.0, "x", color=QUIET, transform=across, clip_on=False)
         axes.set_xscale("log" if span.log else "linear")
         axes.set_xlim(span.low, span.high)
         axes.set_xlabel(name)
@@ -264,6 +256,4 @@ def _draw(
         axes.set_visible(False)
     title = f"MAP@5, validation; best {best.value:.3f}, trial {best.number}"
     figure.suptitle(title, x=0.02, horizontalalignment="left", fontsize=10)
-    packed = io.BytesIO()
-    figure.savefig(packed, format="png", dpi=110)
-    write_bytes(path, packed.getvalue())
+    write_bytes(path, png_of(figure))

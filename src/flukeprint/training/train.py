@@ -21,9 +21,10 @@ from flukeprint.splits import read_split, write_split
 from flukeprint.tables import fingerprint, read_table
 from flukeprint.training.backbones import make_backbone
 from flukeprint.training.checkpoint import load_checkpoint
-from flukeprint.training.config import TrainConfig, config_text, setting_text
+from flukeprint.training.config import TrainConfig, config_text, setting_text, with_places
 from flukeprint.training.device import Device, find_device
 from flukeprint.training.finder import check_localiser, find_flukes
+from flukeprint.training.learned import keep_seen, seen_before
 from flukeprint.training.lesson import lesson_of
 from flukeprint.training.loop import Trainer, fit
 from flukeprint.training.networks import Network
@@ -56,7 +57,7 @@ def train(
     Raises:
         FlukeprintError: the data, the config or the folder is not fit for it.
     """
-    chosen = find_device(device)
+    chosen, config = find_device(device), with_places(config)
     check_backbone(config)
     check_outside(out, data)
     folder = RunFolder(out)
@@ -74,13 +75,15 @@ def train(
         folder.open(config_text(config), facts)
         _keep_split(outer, folder.split)
         _keep_split(inner, folder.inner_split)
+        before = seen_before(config.weights, collection, outer)
         taught = taught_photos(collection, outer, inner, config, folder, progress)
         if taught:
             whales = len({one.individual for one in taught})
             report(f"{len(taught)} unlabelled photos of {whales} whales join in")
+        keep_seen(folder, collection, outer, taught, before)
         localiser = find_flukes(data, collection.table, inner, config, folder, progress)
         if localiser is not None:
-            report(check_localiser(localiser, data, collection.table, inner))
+            report(check_localiser(localiser, data, collection, inner))
         lesson, validation = lesson_of(collection, inner, taught, config, localiser, progress)
         report(
             f"{len(lesson.labels)} pictures of {len(lesson.individuals)} whales to learn from, "

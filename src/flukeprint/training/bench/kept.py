@@ -82,11 +82,18 @@ def keep_report(path: Path, report: Report) -> None:
 
 
 def read_ranks(path: Path) -> Ranks | None:
-    """How a system answered the open-set split; None where that is not kept."""
+    """How a system answered the open-set split; None where that is not kept.
+
+    Raises:
+        FlukeprintError: what is kept is damaged.
+    """
     if not (path / QUERIES).is_file():
         return None
     rows = [row for _, row in csv_rows(path / QUERIES, ("photo", "truth", "place"))]
-    places = np.array([int(row["place"]) for row in rows])
+    try:
+        places = np.array([int(row["place"]) for row in rows])
+    except ValueError as error:
+        raise FlukeprintError(f"{path / QUERIES}: not a bench's answers: {error}") from None
     return Ranks(
         tuple(unguard(row["photo"]) for row in rows),
         metrics.reciprocal(places, ANSWERS),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from flukeprint.files import make_folder, write_bytes, write_text
-from flukeprint.plotting import CORAL, INK, QUIET, SEA
+from flukeprint.plotting import CORAL, INK, QUIET, SEA, png_of
 from flukeprint.training.bench import table
 from flukeprint.training.bench.kept import CONFUSED, QUERIES, SCORES
 from flukeprint.training.bench.rows import Row
@@ -86,6 +85,4 @@ def draw_curves(logs: dict[str, list[dict[str, Any]]]) -> bytes:
         x=0.01,
         ha="left",
     )
-    packed = io.BytesIO()
-    figure.savefig(packed, format="png", dpi=100)
-    return packed.getvalue()
+    return png_of(figure)

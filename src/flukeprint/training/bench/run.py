@@ -32,9 +32,9 @@ from flukeprint.training.bench.kept import (
     keep,
     keep_report,
 )
-from flukeprint.training.bench.results import write_results
+from flukeprint.training.bench.results import RESULTS, write_results
 from flukeprint.training.bench.rows import Row
-from flukeprint.training.config import TrainConfig
+from flukeprint.training.config import TrainConfig, read_config, with_places
 from flukeprint.training.curves import read_log
 from flukeprint.training.export import export
 from flukeprint.training.recipes import (
@@ -53,6 +53,8 @@ Say = Callable[[str], object]
 
 BENCH, OWN_RECIPES = "bench.json", "recipes"
 
+RESERVED = (DEFAULT, WITHOUT_LEARNING, RESULTS, OWN_RECIPES)
+"""Folders of a bench that are no system's."""
 _ANSWERS_WITHOUT = 3  # that need no learning
 
 
@@ -108,6 +110,10 @@ class Bench:
     def do(self, job: plan.Job) -> None:
         """Train, export and score one run, unless that is done; a run that was cut goes on."""
         folder = job.folder
+        if folder.config.is_file() and read_config(folder.config, []) != with_places(job.config):
+            raise FlukeprintError(
+                f"{folder.path}: holds a run of other settings; delete it, or name another folder"
+            )
         if not (folder.path / SCORES).is_file():
             self.report(f"{job.system}, {job.stage}: {job.config.epochs} epochs")
             if not (folder.path / RUN_MODEL).is_file():
@@ -211,6 +217,10 @@ def bench_papers(
         FlukeprintError: an argument, the data or the folder is not fit for it.
     """
     named = [_own(recipe(name)) for name in only] or list(all_recipes())
+    if len({one.name for one in named}) < len(named):
+        raise FlukeprintError(
+            "--only: two recipes of one name would share a folder; name each once"
+        )
     wanted = plan.wanted_systems(named, epochs, weights)  # told before hours of training
     bench = Bench(data, out, device=device, progress=progress, report=report)
     bench.open([one for one in named if _is_own(one)])
@@ -241,9 +251,9 @@ def _is_own(recipe: Recipe) -> bool:
 
 
 def _own(chosen: Recipe) -> Recipe:
-    """The recipe, unless it is a file of one's own that goes by the name of a paper's."""
-    if chosen.name in PAPERS and _is_own(chosen):
+    """The recipe, unless it is a file of one's own that goes by a name that is given already."""
+    if chosen.name in (*PAPERS, *RESERVED) and _is_own(chosen):
         raise FlukeprintError(
-            f"{chosen.path}: {chosen.name} is the name of a paper's system; name the file otherwise"
+            f"{chosen.path}: the bench itself uses the name {chosen.name}; name the file otherwise"
         )
     return chosen

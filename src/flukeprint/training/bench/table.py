@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from flukeprint.cells import Cell, csv_text
 from flukeprint.outputs import interval_text
 from flukeprint.pages import one_line
-from flukeprint.plotting import CORAL, INK, PAPER, QUIET, RULE, SEA
+from flukeprint.plotting import CORAL, INK, PAPER, QUIET, RULE, SEA, png_of
 from flukeprint.records import Interval
 from flukeprint.training.bench.rows import Row, Scored
 
@@ -195,9 +194,7 @@ def draw(rows: Sequence[Row]) -> bytes:
     axes.xaxis.label.set_color(QUIET)
     axes.grid(visible=True, axis="x", color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return png_of(figure)
 
 
 def _draw_row(axes: Axes, place: int, row: Row) -> None:
