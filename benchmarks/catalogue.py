@@ -24,6 +24,7 @@ from pathlib import Path
 
 from flukeprint.catalogue import Catalogue, Listed, bring_in, check, from_table
 from flukeprint.catalogue.log import COLUMNS, EFFECT, FIRST_SEAL, seal_of
+from flukeprint.files import write_text
 from flukeprint.photos import LEAST_PX, decode_grey, read_photo
 from flukeprint.records import Failure
 from flukeprint.tables import read_table
@@ -62,7 +63,7 @@ def main() -> None:
         sys.stdout.write(f"{key:{width}}  {value:,.3f}\n")
     options.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1) + "\n"
-    (options.out / "catalogue.json").write_text(text, encoding="utf-8")
+    write_text(options.out / "catalogue.json", text)
 
 
 def importing(data: Path, folder: Path, timed: int | None) -> dict[str, float]:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flukeprint.files import write_text
 from flukeprint.look import BATCH
 from flukeprint.model import load_model
 from flukeprint.network import Network
@@ -65,7 +66,7 @@ def main() -> None:
     text = json.dumps(result, indent=1)
     sys.stdout.write(text + "\n")
     if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
+        write_text(options.out, text + "\n")
 
 
 def unavoidable(paths: list[Path]) -> tuple[float, float]:

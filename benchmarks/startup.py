@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from flukeprint.files import write_text
+
 ROUNDS = 15
 
 
@@ -29,7 +31,7 @@ def main() -> None:
     text = json.dumps({"flukeprint --help / python -c pass": round(ratio, 2)}, indent=1)
     sys.stdout.write(text + "\n")
     if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
+        write_text(options.out, text + "\n")
 
 
 def seconds(*arguments: str) -> float:

@@ -22,13 +22,19 @@ flukeprint train "$data" --out "$out/third" --config "$here/second_round.toml" -
 [ -e "$out/third.fluke" ] || flukeprint export "$out/third" --out "$out/third.fluke"
 
 # The fourth round takes no weights over: it begins by chance, on small crops, and only the names that
-# the third round is sure of come from before.
-fourth() {
-    flukeprint train "$data" --set backbone=resnet18d --set "teacher=$out/third.fluke" \
+# the third round is sure of come from before. The fifth begins where the small crops ended, too, with
+# the names that the fourth is sure of.
+anew() {
+    teacher=$1
+    shift
+    flukeprint train "$data" --set backbone=resnet18d --set "teacher=$teacher" \
         --set "unlabelled=$unlabelled" "$@"
 }
-fourth --out "$out/small" --set epochs=32 --set height_px=64 --set width_px=64 --set early_share=0 \
-    --set validate_every=16
-fourth --out "$out/fourth" --config "$here/second_round.toml" --set epochs=50 \
+anew "$out/third.fluke" --out "$out/small" --set epochs=32 --set height_px=64 --set width_px=64 \
+    --set early_share=0 --set validate_every=16
+anew "$out/third.fluke" --out "$out/fourth" --config "$here/second_round.toml" --set epochs=50 \
     --weights "$out/small/weights.safetensors"
-flukeprint export "$out/fourth" --out "$out/default.fluke"
+[ -e "$out/fourth.fluke" ] || flukeprint export "$out/fourth" --out "$out/fourth.fluke"
+anew "$out/fourth.fluke" --out "$out/fifth" --config "$here/second_round.toml" --set epochs=60 \
+    --weights "$out/small/weights.safetensors"
+flukeprint export "$out/fifth" --out "$out/default.fluke"
