@@ -5,7 +5,7 @@
 Scores a model on its own split of DATA, a labelled collection, by its own calibration, with 95 %
 bootstrap intervals over whales. Writes FOLDER/limits.json, limits.md and limits.png, and two sheets
 of the most confident mistakes: FOLDER/mistakes.png where another whale was named, missed.png where
-a catalogued whale was told as new. The sheets show the photos themselves: keep FOLDER out of the
+a catalogued whale was taken for new. The sheets show the photos themselves: keep FOLDER out of the
 repository.
 """
 

@@ -3,7 +3,7 @@
     python benchmarks/why.py [DATA] --out FILE.png [--model MODEL]
 
 Of all queries the most confident answer of each kind: a whale named rightly, a whale named wrongly
-(a catalogued one taken for another, if there is any), a new whale told as new. Each is shown with
+(a catalogued one taken for another, if there is any), a new whale taken for new. Each is shown with
 its box, as the model sees it, and beside the most alike photos of the likeliest whale; the wrong
 one beside those of the true whale, too. Colour shows what their likeness hangs on. DATA is a
 labelled collection, asked about by the model's own split; then the sheet shows the photos

@@ -240,7 +240,7 @@ def test_the_demo_is_told_in_counts_examples_and_where_to_look(
     demo_summary(DemoResult(40, 38, 10, 9, 1, examples, Path("out/sheet.html")))
     assert capsys.readouterr().out.splitlines() == [
         "38 of 40 new photos of catalogued whales: named right",
-        "9 of 10 photos of strangers: told as a new whale",
+        "9 of 10 photos of strangers: recognised as new",
         "1 photo could not be read",
         "  a.jpg     w_1 (50 %), right",
         "  name.jpg  new_whale (>99 %), right",

@@ -199,7 +199,7 @@ def demo_summary(result: DemoResult) -> None:
     console = _stdout()
     lines = [
         f"{result.known_right} of {result.known} new photos of catalogued whales: named right",
-        f"{result.strangers_told} of {result.strangers} photos of strangers: told as a new whale",
+        f"{result.strangers_told} of {result.strangers} photos of strangers: recognised as new",
     ]
     if result.failures:
         lines.append(f"{plural(result.failures, 'photo')} could not be read")
