@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from flukeprint import cli, cli_export, exports
+from flukeprint import cli, cli_export, cli_import, exports
+from flukeprint.catalogue.facts import ORDERS
 from flukeprint.model import Model, save_model
 from tests.tiny import picture
 
@@ -395,6 +396,18 @@ def test_exports_go_out_and_tell_what_they_left_out(
 
 def test_formats_are_those_that_there_are() -> None:
     assert (*exports.FORMATS, "lines") == cli_export.FORMATS
+    assert cli_import.ORDERS == ORDERS
+
+
+def test_dates_are_read_in_the_order_that_was_said(book: Run, kaggle: Path) -> None:
+    sheet = kaggle / "dates.csv"
+    sheet.write_text("path,date\ntrain/4.jpg,05/12/2026\n")
+    code, _, err = book("catalogue", "import", sheet)
+    assert (code, "import --dates dmy or mdy reads such" in err) == (2, True)
+    assert book("catalogue", "import", sheet, "--dates", "dmy")[0] == 0
+    assert "2026-12-05" in book("catalogue", "history", kaggle / "train" / "4.jpg")[1]
+    code, _, err = book("catalogue", "import", kaggle, "--dates", "dmy")
+    assert (code, "--columns and --dates are for a CSV" in err) == (2, True)
 
 
 def test_a_backup_that_fails_is_a_warning(book: Run, tmp_path: Path, kaggle: Path) -> None:

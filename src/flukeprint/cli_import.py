@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from flukeprint.catalogue import Imported, Listed
 
 CONFLICTS_SHOWN = 10
+ORDERS = ("dmy", "mdy")  # the catalogue's, named here so that --help need not load it
 
 
 @click.command("import")
@@ -43,6 +44,9 @@ CONFLICTS_SHOWN = 10
 @click.option(
     "--unnamed", multiple=True, metavar="LABEL", help="A label, such as unknown, that names nobody."
 )
+@click.option(
+    "--dates", type=click.Choice(ORDERS), help="How a CSV writes dates that end with their year."
+)
 @WHO
 @WHY
 @DRY_RUN
@@ -53,6 +57,7 @@ def import_(
     root: Path | None,
     columns: tuple[str, ...],
     unnamed: tuple[str, ...],
+    dates: str | None,
     who: str,
     why: str,
     dry_run: bool,
@@ -72,16 +77,16 @@ def import_(
 
     skipped: list[Any] = []
     if data.suffix.lower() == ".jsonl":
-        if columns or unnamed or root or why or dry_run or as_json:
+        if columns or unnamed or dates or root or why or dry_run or as_json:
             raise FlukeprintError(f"{data}: lines of a whole catalogue; they take no options")
         _from_lines(data, file)
         return
     if data.suffix.lower() == ".csv":
         named = _pairs(columns)
         _tell_columns(data, columns_of(data, named))
-        listed, skipped = read_sheet(data, named)
-    elif columns:
-        raise FlukeprintError("--columns is for a CSV; folders have none")
+        listed, skipped = read_sheet(data, named, dates or "")
+    elif columns or dates:
+        raise FlukeprintError("--columns and --dates are for a CSV; folders have none")
     else:
         table = read_table(data)
         listed = from_table(table)

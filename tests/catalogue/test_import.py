@@ -28,7 +28,7 @@ from flukeprint.catalogue import (
     from_table,
     read_sheet,
 )
-from flukeprint.catalogue.facts import checked_fact
+from flukeprint.catalogue.facts import ORDERS, checked_fact, year_first
 from flukeprint.catalogue.history import Counts
 from flukeprint.errors import FlukeprintError
 from flukeprint.exif import Details
@@ -260,6 +260,7 @@ def test_a_sheet_with_its_owners_columns(kaggle: Path, tmp_path: Path) -> None:
         ("path,when\n", {"colour": "when"}, "no field is called 'colour'"),
         ("path,whale,id\n", {}, "whale and id may each be the identity"),
         ("path,date\ntrain/1.jpg,3.5.18\n", {}, "line 2: '3.5.18' is not a date"),
+        ("path,date\ntrain/1.jpg,3.5.2018\n", {}, "YYYY-MM (import --dates dmy or mdy reads such)"),
         ("path,date\ntrain/1.jpg,2018-02-30\n", {}, "line 2: '2018-02-30' is not a date"),
         ("path,lat\ntrain/1.jpg,95\n", {}, "line 2: '95' is not a latitude"),
         ("path\nnowhere.jpg\n", {}, "no photo that it lists is there"),
@@ -304,6 +305,29 @@ def test_degrees_that_are_no_plain_number(told: str) -> None:
         checked_fact("latitude", told)
     assert checked_fact("latitude", "-0.00000001") == "0"
     assert checked_fact("latitude", "-12,5") == "-12.5"
+
+
+@pytest.mark.parametrize(
+    ("told", "dmy", "mdy"),
+    [
+        ("05/12/2026", "2026-12-05", "2026-05-12"),
+        ("5.12.2026 10:30", "2026-12-05 10:30", "2026-05-12 10:30"),
+        ("31-1-2026", "2026-01-31", "2026-31-01"),
+        ("2026-12-05", "2026-12-05", "2026-12-05"),
+        ("5.12-2026", "5.12-2026", "5.12-2026"),
+        ("5.12.26", "5.12.26", "5.12.26"),
+    ],
+)
+def test_dates_that_end_with_their_year(told: str, dmy: str, mdy: str) -> None:
+    assert [year_first(told, order) for order in (*ORDERS, "")] == [dmy, mdy, told]
+
+
+def test_a_sheet_says_which_comes_first_the_day_or_the_month(kaggle: Path) -> None:
+    (kaggle / "sheet.csv").write_text("path,date\ntrain/1.jpg,05/12/2026\ntrain/3.jpg,\n")
+    listed, _ = read_sheet(kaggle / "sheet.csv", dates="dmy")
+    assert [dict(one.facts) for one in listed] == [{"date": "2026-12-05"}, {}]
+    with pytest.raises(FlukeprintError, match="line 2: '05/12/2026' is not a date"):
+        read_sheet(kaggle / "sheet.csv")
 
 
 def test_a_folder_by_a_link_that_leads_below_the_root(kaggle: Path, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ DATE = re.compile(
     r"(?P<zone>Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?",
     re.ASCII,
 )
+TURNED = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})((?:[T ].*)?)", re.ASCII)
+ORDERS = ("dmy", "mdy")
+"""Whether a date such as 05/12/2026 begins with its day or its month."""
 DEGREES = re.compile(r"[+-]?\d+(?:[.,]\d*)?", re.ASCII)  # half of Europe writes 12,5
 MOST_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 
@@ -32,13 +35,29 @@ def checked_fact(field: str, told: str) -> str:
     return told
 
 
+def year_first(told: str, order: str) -> str:
+    """A date that ends with its year turned to one that begins so; any other text as it is.
+
+    ``order`` is one of ``ORDERS``, or empty where nobody said it: then nothing is turned.
+    """
+    found = TURNED.fullmatch(told.strip()) if order else None
+    if not found:
+        return told
+    first, _, second, year, clock = found.groups()
+    day, month = (first, second) if order == "dmy" else (second, first)
+    return f"{year}-{month:0>2}-{day:0>2}{clock}"
+
+
 def _date(told: str) -> str:
     found = DATE.fullmatch(told)
     parts = found.groupdict() if found else {}
     # Six digits could be a year and month, or a day, month and short year.
     clear = found and not (parts["part"] == "" and parts["month"] and not parts["day"])
     if not clear or (parts["hour"] and not parts["day"]):
-        raise FlukeprintError(f"{told[:40]!r} is not a date; write YYYY-MM-DD, or YYYY, or YYYY-MM")
+        raise FlukeprintError(
+            f"{told[:40]!r} is not a date; write YYYY-MM-DD, or YYYY, or YYYY-MM"
+            + (" (import --dates dmy or mdy reads such)" if TURNED.fullmatch(told) else "")
+        )
     try:
         date(int(parts["year"]), int(parts["month"] or 1), int(parts["day"] or 1))
         time(int(parts["hour"] or 0), int(parts["minute"] or 0), int(parts["second"] or 0))

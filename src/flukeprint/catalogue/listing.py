@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flukeprint.catalogue.draft import checked_name
-from flukeprint.catalogue.facts import checked_fact
+from flukeprint.catalogue.facts import checked_fact, year_first
 from flukeprint.catalogue.state import FACTS
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
@@ -76,12 +76,13 @@ def from_table(table: Table) -> list[Listed]:
 
 
 def read_sheet(
-    sheet: Path, columns: Mapping[str, str] | None = None
+    sheet: Path, columns: Mapping[str, str] | None = None, dates: str = ""
 ) -> tuple[list[Listed], list[Failure]]:
     """A CSV's photos, whose paths are relative to it, and those that it lists but are not there.
 
     ``columns`` says for a field (``FIELDS``) which column holds it, or "" for none; the others are
-    found by their names. Only ``path`` has to be there.
+    found by their names. Only ``path`` has to be there. ``dates`` says in which order those are
+    written that end with their year (``facts.ORDERS``).
 
     Raises:
         FlukeprintError: it is no CSV, has no column of paths, two that may be meant, or a date or
@@ -98,6 +99,7 @@ def read_sheet(
         label = told.pop("identity", "")
         try:
             label = checked_name(label) if label else ""
+            told["date"] = year_first(told.get("date", ""), dates)
             listed.append(Listed(path, label, _facts(told)))
         except FlukeprintError as error:
             raise FlukeprintError(f"{sheet}, line {line}: {error}") from None
