@@ -77,9 +77,8 @@ def find_photos(paths: Iterable[Path]) -> list[Path]:
         if os.path.isdir(path):
             inside = list(photos_under(path))
             if not inside:
-                others = "; ".join(left_out([path])).removeprefix(f"{path}: ")
-                looked = f"looked for {', '.join(sorted(SUFFIXES))}"
-                raise FlukeprintError(f"{path}: no photos in this folder ({others or looked})")
+                why = _left_out(path) or f"looked for {', '.join(sorted(SUFFIXES))}"
+                raise FlukeprintError(f"{path}: no photos in this folder ({why})")
             found.update(dict.fromkeys(inside))
         elif os.path.exists(path):
             found[path] = None
@@ -99,13 +98,14 @@ def photos_under(folder: Path) -> Iterator[Path]:
 
 def left_out(paths: Iterable[Path]) -> list[str]:
     """A line for each folder with pictures in formats that flukeprint does not read."""
-    lines = []
-    for folder in (path for path in paths if os.path.isdir(path)):
-        found = Counter(path.suffix.lower() for path in _files_under(folder, UNREAD_SUFFIXES))
-        if found:
-            kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.items()))
-            lines.append(f"{folder}: left out {kinds}; save them as JPEG")
-    return lines
+    told = ((folder, _left_out(folder)) for folder in paths if os.path.isdir(folder))
+    return [f"{folder}: {line}" for folder, line in told if line]
+
+
+def _left_out(folder: Path) -> str:
+    found = Counter(path.suffix.lower() for path in _files_under(folder, UNREAD_SUFFIXES))
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.items()))
+    return f"left out {kinds}; save them as JPEG" if kinds else ""
 
 
 def _files_under(folder: Path, suffixes: Container[str]) -> Iterator[Path]:

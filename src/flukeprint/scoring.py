@@ -28,7 +28,7 @@ from flukeprint.reliability import reliability_plot
 from flukeprint.splits import (
     check_leaks,
     make_splits,
-    other_catalogue_of,
+    other_catalogues,
     read_split,
 )
 from flukeprint.tables import fingerprint
@@ -223,9 +223,6 @@ def _resolve(target: Path, data: Path | None, model_path: Path | None) -> tuple[
 
 def _protocols(model: Model, split: Split, collection: Collection) -> list[Split]:
     """The split, and beside it the other catalogue among the whales it keeps from training."""
-    if split.protocol != "open-set" or model.manifest.kind == "softmax":
+    if model.manifest.kind == "softmax":
         return [split]
-    try:
-        return [split, other_catalogue_of(split, collection.table, collection.twin_group)]
-    except FlukeprintError:
-        return [split]  # too few whales held out to make a catalogue of
+    return [split, *other_catalogues(split, collection.table, collection.twin_group)]

@@ -88,6 +88,16 @@ def make_splits(
     return made
 
 
+def other_catalogues(split: Split, table: Table, twin_group: dict[str, int]) -> list[Split]:
+    """The ``other-catalogue`` split beside an open-set one; none where it holds out too little."""
+    try:
+        return (
+            [other_catalogue_of(split, table, twin_group)] if split.protocol == "open-set" else []
+        )
+    except FlukeprintError:
+        return []
+
+
 def other_catalogue_of(split: Split, table: Table, twin_group: dict[str, int]) -> Split:
     """The ``other-catalogue`` split among the whales that ``split`` kept from training.
 

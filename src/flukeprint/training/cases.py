@@ -12,7 +12,6 @@ from __future__ import annotations
 import numpy as np
 
 from flukeprint.drawn import draw_whale, photograph
-from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import EmbeddedTable, ask, gallery_of, usable
 from flukeprint.identify import likeness_of, softmax_index
 from flukeprint.model import Manifest
@@ -20,7 +19,7 @@ from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import compare, index_gallery
 from flukeprint.records import Split, Table
-from flukeprint.splits import other_catalogue_of
+from flukeprint.splits import other_catalogues
 from flukeprint.training.calibration import SIZES, Case, smaller_catalogues
 from flukeprint.training.data import grey
 
@@ -49,16 +48,13 @@ def strange_cases(
 
     None where it kept too few, or for a softmax model, which names no others than it was taught.
     """
+    if manifest.kind == "softmax":
+        return []
     names = {*split.train, *split.gallery, *split.queries}
     table = embedded.table
     part = Table(table.source, tuple(row for row in table.rows if row.name in names))
-    if manifest.kind == "softmax" or split.protocol != "open-set":
-        return []
-    try:
-        strange = other_catalogue_of(split, part, twin_group)
-        return [_case(strange, embedded, manifest, 1.0)]
-    except FlukeprintError:
-        return []
+    strange = other_catalogues(split, part, twin_group)
+    return [_case(one, embedded, manifest, 1.0) for one in strange]
 
 
 def _case(split: Split, embedded: EmbeddedTable, manifest: Manifest, weight: float) -> Case:

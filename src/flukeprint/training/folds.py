@@ -25,7 +25,7 @@ from flukeprint.records import NEW_WHALE, Interval
 from flukeprint.scoring import RUN_MODEL
 from flukeprint.tables import fingerprint
 from flukeprint.told import ANSWERS
-from flukeprint.training.config import TrainConfig, read_config, with_places
+from flukeprint.training.config import TrainConfig
 from flukeprint.training.export import export
 from flukeprint.training.report import report_of
 from flukeprint.training.runfolder import RunFolder
@@ -83,8 +83,9 @@ def cross_validate(
 
 def _check_same(folder: RunFolder, config: TrainConfig, collection: Collection) -> None:
     """Make sure that a fold that is done is one of these photos, settings and number of folds."""
-    same = folder.config.is_file() and read_config(folder.config, []) == with_places(config)
-    if not same or read_json(folder.facts).get("fingerprint") != fingerprint(collection.table):
+    if not folder.is_of(config) or read_json(folder.facts).get("fingerprint") != fingerprint(
+        collection.table
+    ):
         raise FlukeprintError(
             f"{folder.path}: holds a fold of other photos, settings or folds; name another folder "
             "for --out"

@@ -16,6 +16,7 @@ from flukeprint.evaluate import HASH_DIGITS
 from flukeprint.files import read_json, write_text
 from flukeprint.records import Split
 from flukeprint.training.runfolder import RunFolder
+from flukeprint.training.sides import gives_away
 from flukeprint.training.taught import Taught
 
 
@@ -32,7 +33,7 @@ def seen_before(weights: str, collection: Collection, outer: Split) -> set[str]:
     if not weights or Path(weights) != before.weights or not before.config.is_file():
         return set()
     seen = seen_by(before)
-    if any(collection.hashes[name][:HASH_DIGITS] in seen for name in outer.queries):
+    if gives_away(seen, collection, outer):
         raise FlukeprintError(
             f"{weights}: has learned from photos that this run keeps for the end; begin with "
             "weights of the same split"

@@ -17,6 +17,7 @@ from typing import Any
 from flukeprint import __version__
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import make_folder, read_json, write_text
+from flukeprint.training.config import TrainConfig, read_config, with_places
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "onnxruntime")
 
@@ -81,6 +82,10 @@ class RunFolder:
     def result(self) -> Path:
         """The best epoch and its scores, JSON; there once the run is over."""
         return self.path / "result.json"
+
+    def is_of(self, config: TrainConfig) -> bool:
+        """Whether the folder holds a run of these settings, begun or done."""
+        return self.config.is_file() and read_config(self.config, []) == with_places(config)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

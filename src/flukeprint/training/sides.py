@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from flukeprint.collection import Collection
 from flukeprint.errors import FlukeprintError
+from flukeprint.evaluate import HASH_DIGITS
 from flukeprint.records import Split, Table
 from flukeprint.splits import half_of, make_splits, random_split
 from flukeprint.tables import fingerprint
@@ -28,6 +29,11 @@ def part_of(collection: Collection, config: TrainConfig) -> Collection:
         table=table,
         twin_group={name: group for name, group in collection.twin_group.items() if name in there},
     )
+
+
+def gives_away(seen: set[str], collection: Collection, outer: Split) -> bool:
+    """Whether a photo that a run keeps for the end is among ``seen``, first digits of hashes."""
+    return any(collection.hashes[name][:HASH_DIGITS] in seen for name in outer.queries)
 
 
 def split_for_training(collection: Collection, config: TrainConfig) -> tuple[Split, Split]:

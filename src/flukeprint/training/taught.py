@@ -30,6 +30,7 @@ from flukeprint.rank import compare
 from flukeprint.records import NEW_WHALE, Failure, Split, Table, whale_apart
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.runfolder import RunFolder
+from flukeprint.training.sides import gives_away
 from flukeprint.twins import glance_all, twin_groups
 
 BLOCK = 1_024
@@ -110,8 +111,7 @@ def kept_taught(path: Path) -> tuple[Taught, ...]:
 def _refuse_informed(teacher: Model, collection: Collection, outer: Split, where: str) -> None:
     if teacher.manifest.kind != "embedding":
         raise FlukeprintError(f"{where}: a classifier; a teacher must be a model that embeds")
-    seen = set(teacher.manifest.trained_on)
-    if any(collection.hashes[name][:HASH_DIGITS] in seen for name in outer.queries):
+    if gives_away(set(teacher.manifest.trained_on), collection, outer):
         raise FlukeprintError(
             f"{where}: has learned from photos that this run keeps for the end; teach with a model "
             "of the same split"

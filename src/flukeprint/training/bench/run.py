@@ -34,7 +34,7 @@ from flukeprint.training.bench.kept import (
 )
 from flukeprint.training.bench.results import RESULTS, write_results
 from flukeprint.training.bench.rows import Row
-from flukeprint.training.config import TrainConfig, read_config, with_places
+from flukeprint.training.config import TrainConfig
 from flukeprint.training.curves import read_log
 from flukeprint.training.export import export
 from flukeprint.training.recipes import (
@@ -110,7 +110,7 @@ class Bench:
     def do(self, job: plan.Job) -> None:
         """Train, export and score one run, unless that is done; a run that was cut goes on."""
         folder = job.folder
-        if folder.config.is_file() and read_config(folder.config, []) != with_places(job.config):
+        if folder.config.is_file() and not folder.is_of(job.config):
             raise FlukeprintError(
                 f"{folder.path}: holds a run of other settings; delete it, or name another folder"
             )
