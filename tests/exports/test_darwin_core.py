@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dwca.read import DwCAReader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,6 +77,25 @@ def test_media_under_an_address(tmp_path: Path) -> None:
         "creator": "",
     }
     assert core[-1]["associatedMedia"] == media[-1]["identifier"]
+
+
+def test_a_reader_of_others_finds_the_same(tmp_path: Path) -> None:
+    out = tmp_path / "a.zip"
+    write(exporting(*PHOTOS, media_url="https://example.org/p"), out)
+    core, media = read(out)
+    with DwCAReader(str(out)) as archive:
+        assert archive.descriptor.core.type == "http://rs.tdwg.org/dwc/terms/Occurrence"
+        assert archive.metadata.findtext("dataset/title") == "Humpback whales known by their flukes"
+        rows = list(archive.rows)
+        addresses = [(row.id, one.data) for row in rows for one in row.extensions]
+    assert [(row.id, _without_namespace(row.data)) for row in rows] == [
+        (one["occurrenceID"], one) for one in core
+    ]
+    assert [{"coreid": of, **_without_namespace(data)} for of, data in addresses] == media
+
+
+def _without_namespace(row: dict[str, str]) -> dict[str, str]:
+    return {term.rpartition("/")[2]: cell for term, cell in row.items()}
 
 
 @pytest.mark.parametrize("path", ["../ann/IMG 1.JPG", "/home/ann/IMG 1.JPG"])
