@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ending import plain_errors
 from flukeprint.cache import Cache, default_folder
 from flukeprint.collection import Collection, read_collection
 from flukeprint.console_progress import progress_bar
@@ -120,7 +121,7 @@ def main() -> None:
         parser.add_argument(option, type=int, default=count, help=words)
     asked = parser.parse_args()
     wanted = Wanted(asked.splits, asked.merges, asked.mislabels, asked.split_from)
-    try:
+    with plain_errors(parser):
         check_outside(asked.out, asked.data)
         with progress_bar() as progress:
             body = measure(
@@ -130,8 +131,6 @@ def main() -> None:
         write_text(asked.out / "audit.json", json.dumps(body, indent=1) + "\n")
         write_text(asked.out / "audit.md", tables(body))
         print(tables(body))
-    except FlukeprintError as error:
-        parser.exit(2, f"audit: {error}\n")
 
 
 def measure(

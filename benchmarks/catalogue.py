@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+from ending import plain_errors
 from flukeprint.catalogue import Catalogue, Listed, bring_in, check, from_table
 from flukeprint.catalogue.log import COLUMNS, EFFECT, FIRST_SEAL, seal_of
 from flukeprint.files import write_text
@@ -47,23 +48,24 @@ def main() -> None:
     parser.add_argument("--made", type=Path, help="keep the made catalogue here, or take it from")
     parser.add_argument("--check", action="store_true", help="check the made catalogue, too")
     options = parser.parse_args()
-    found: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="flukeprint-") as name:
-        folder = Path(name)
-        found |= importing(options.data, folder, options.timed)
-        big = options.made or folder / "big"
-        if not big.exists():
-            make(big, options.photos)
-        found |= {"made photos": options.photos, "made, MB": round(big.stat().st_size / 1e6)}
-        if options.check:
-            assert check(big).problems == ()
-        found |= asking(big, options.photos)
-    width = max(len(key) for key in found)
-    for key, value in found.items():
-        sys.stdout.write(f"{key:{width}}  {value:,.3f}\n")
-    options.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(found, indent=1) + "\n"
-    write_text(options.out / "catalogue.json", text)
+    with plain_errors(parser):
+        found: dict[str, float] = {}
+        with tempfile.TemporaryDirectory(prefix="flukeprint-") as name:
+            folder = Path(name)
+            found |= importing(options.data, folder, options.timed)
+            big = options.made or folder / "big"
+            if not big.exists():
+                make(big, options.photos)
+            found |= {"made photos": options.photos, "made, MB": round(big.stat().st_size / 1e6)}
+            if options.check:
+                assert check(big).problems == ()
+            found |= asking(big, options.photos)
+        width = max(len(key) for key in found)
+        for key, value in found.items():
+            sys.stdout.write(f"{key:{width}}  {value:,.3f}\n")
+        options.out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(found, indent=1) + "\n"
+        write_text(options.out / "catalogue.json", text)
 
 
 def importing(data: Path, folder: Path, timed: int | None) -> dict[str, float]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ending import plain_errors
 from flukeprint.cache import Cache, default_folder
 from flukeprint.collection import read_collection
 from flukeprint.console_progress import progress_bar
@@ -114,28 +115,31 @@ def main() -> None:
         "--split", type=Path, help="a split's file instead of the model's own split"
     )
     options = parser.parse_args()
-    check_outside(options.out, options.data)
-    model = load_model(options.model)
-    with progress_bar() as progress:
-        collection = read_collection(options.data, progress)
-        split = read_split(options.split) if options.split else own_split(model, collection)
-        network, cache = Network(model), Cache(default_folder(), model.id)
-        embedded = embed_collection(collection, network, cache, progress)
-    check_leaks(split, collection.table, collection.twin_group)
-    refuse_trained(model, embedded, ask(split, collection.table, set(collection.twin_group)))
-    index = gallery_of(split, embedded, model.manifest)
-    encounters = made_encounters(split, collection.table)
-    known = sum(whale in index.individuals for whale in encounters)
-    told = (
-        f"{len(encounters)} encounters of {sum(map(len, encounters.values()))} photos: "
-        f"{known} of known whales, {len(encounters) - known} of new ones"
-    )
-    rows = rows_of(measure(encounters, embedded, index, model.manifest))
-    text = f"{told}\n\n{table_text(rows)}"
-    make_folder(options.out)
-    write_text(options.out / "encounters.md", text)
-    write_text(options.out / "encounters.json", json.dumps({"told": told, "rows": rows}, indent=1))
-    print(text)
+    with plain_errors(parser):
+        check_outside(options.out, options.data)
+        model = load_model(options.model)
+        with progress_bar() as progress:
+            collection = read_collection(options.data, progress)
+            split = read_split(options.split) if options.split else own_split(model, collection)
+            network, cache = Network(model), Cache(default_folder(), model.id)
+            embedded = embed_collection(collection, network, cache, progress)
+        check_leaks(split, collection.table, collection.twin_group)
+        refuse_trained(model, embedded, ask(split, collection.table, set(collection.twin_group)))
+        index = gallery_of(split, embedded, model.manifest)
+        encounters = made_encounters(split, collection.table)
+        known = sum(whale in index.individuals for whale in encounters)
+        told = (
+            f"{len(encounters)} encounters of {sum(map(len, encounters.values()))} photos: "
+            f"{known} of known whales, {len(encounters) - known} of new ones"
+        )
+        rows = rows_of(measure(encounters, embedded, index, model.manifest))
+        text = f"{told}\n\n{table_text(rows)}"
+        make_folder(options.out)
+        write_text(options.out / "encounters.md", text)
+        write_text(
+            options.out / "encounters.json", json.dumps({"told": told, "rows": rows}, indent=1)
+        )
+        print(text)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ending import plain_errors
 from flukeprint.collection import Collection, read_collection
 from flukeprint.files import make_folder, read_json, write_text
 from flukeprint.records import SEEN
@@ -52,21 +53,22 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=TrainConfig().localiser_steps)
     asked = parser.parse_args()
-    collection = read_collection(asked.data)
-    make_folder(asked.out)
-    boxes = boxes_file(asked.data).read_bytes()
-    stand = hashlib.sha256(fingerprint(collection.table).encode() + boxes).hexdigest()[:8]
-    parts = []
-    for fold in range(asked.folds):
-        kept = asked.out / f"fold-{fold}-of-{asked.folds}-{asked.steps}-{stand}.json"
-        if not kept.is_file():
-            print(f"fold {fold + 1} of {asked.folds}", file=sys.stderr)
-            part = measure(asked.data, collection, fold, asked.folds, asked.steps)
-            write_text(kept, json.dumps(part) + "\n")
-        parts.append(read_json(kept))
-    result = {"folds": asked.folds, "steps": asked.steps, **summary(parts)}
-    write_text(asked.out / "find-flukes.json", json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    with plain_errors(parser):
+        collection = read_collection(asked.data)
+        make_folder(asked.out)
+        boxes = boxes_file(asked.data).read_bytes()
+        stand = hashlib.sha256(fingerprint(collection.table).encode() + boxes).hexdigest()[:8]
+        parts = []
+        for fold in range(asked.folds):
+            kept = asked.out / f"fold-{fold}-of-{asked.folds}-{asked.steps}-{stand}.json"
+            if not kept.is_file():
+                print(f"fold {fold + 1} of {asked.folds}", file=sys.stderr)
+                part = measure(asked.data, collection, fold, asked.folds, asked.steps)
+                write_text(kept, json.dumps(part) + "\n")
+            parts.append(read_json(kept))
+        result = {"folds": asked.folds, "steps": asked.steps, **summary(parts)}
+        write_text(asked.out / "find-flukes.json", json.dumps(result, indent=1) + "\n")
+        print(json.dumps(result, indent=1))
 
 
 def measure(

@@ -17,6 +17,7 @@ import io
 from collections import defaultdict
 from pathlib import Path
 
+from ending import plain_errors
 from flukeprint.files import check_outside, make_folder, write_text
 from flukeprint.photos import PhotoFile, read_photo
 from flukeprint.records import NEW_WHALE, LabelledPhoto
@@ -53,20 +54,23 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    check_outside(options.out, options.data)
-    table = read_table(options.data)
-    kept = kept_rows(table.rows, options.share, options.seed)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["Image", "Id"])
-    writer.writerows((row.name, row.individual) for row in kept)
-    write_text(make_folder(options.out) / "train.csv", text.getvalue())
-    for name in LINKED:
-        link, source = options.out / name, (options.data / name).resolve()
-        if source.exists() and not link.exists():
-            link.symlink_to(source)
-    left = {row.individual for row in kept} - {NEW_WHALE}
-    print(f"{len(kept):,} of {len(table.rows):,} photos, of {len(left):,} whales: {options.out}")
+    with plain_errors(parser):
+        check_outside(options.out, options.data)
+        table = read_table(options.data)
+        kept = kept_rows(table.rows, options.share, options.seed)
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(["Image", "Id"])
+        writer.writerows((row.name, row.individual) for row in kept)
+        write_text(make_folder(options.out) / "train.csv", text.getvalue())
+        for name in LINKED:
+            link, source = options.out / name, (options.data / name).resolve()
+            if source.exists() and not link.exists():
+                link.symlink_to(source)
+        left = {row.individual for row in kept} - {NEW_WHALE}
+        print(
+            f"{len(kept):,} of {len(table.rows):,} photos, of {len(left):,} whales: {options.out}"
+        )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ending import plain_errors
 from flukeprint.files import write_text
 from flukeprint.look import BATCH
 from flukeprint.model import load_model
@@ -41,32 +42,33 @@ def main() -> None:
     parser.add_argument("--queries", dest="count", type=int, default=1_500)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    photos = find_photos([options.queries])
-    asked, others = photos[: options.count], photos[options.count : 2 * options.count]
-    gallery = list({row.path for row in read_table(options.gallery).rows})
-    floors, colds, warms = [], [], []
-    for _ in range(ROUNDS):
-        floors.append(unavoidable(gallery + asked))
-        with tempfile.TemporaryDirectory() as cache:
-            colds.append(identify(options.gallery, asked, Path(cache)))
-            warms.append(identify(options.gallery, others, Path(cache)))
-    cold, warm = min(colds), min(warms)
-    floor = min(decode + session for decode, session in floors)
-    result = {
-        "gallery photos": len(gallery),
-        "queries": len(asked),
-        "cores": len(os.sched_getaffinity(0)),
-        "identify / (decode + bare networks)": round(cold / floor, 3),
-        "decode's share of the floor": round(min(d for d, _ in floors) / floor, 3),
-        "other queries, gallery remembered / first run": round(warm / cold, 3),
-        "peak memory of the command, MiB": round(
-            resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        ),
-    }
-    text = json.dumps(result, indent=1)
-    sys.stdout.write(text + "\n")
-    if options.out:
-        write_text(options.out, text + "\n")
+    with plain_errors(parser):
+        photos = find_photos([options.queries])
+        asked, others = photos[: options.count], photos[options.count : 2 * options.count]
+        gallery = list({row.path for row in read_table(options.gallery).rows})
+        floors, colds, warms = [], [], []
+        for _ in range(ROUNDS):
+            floors.append(unavoidable(gallery + asked))
+            with tempfile.TemporaryDirectory() as cache:
+                colds.append(identify(options.gallery, asked, Path(cache)))
+                warms.append(identify(options.gallery, others, Path(cache)))
+        cold, warm = min(colds), min(warms)
+        floor = min(decode + session for decode, session in floors)
+        result = {
+            "gallery photos": len(gallery),
+            "queries": len(asked),
+            "cores": len(os.sched_getaffinity(0)),
+            "identify / (decode + bare networks)": round(cold / floor, 3),
+            "decode's share of the floor": round(min(d for d, _ in floors) / floor, 3),
+            "other queries, gallery remembered / first run": round(warm / cold, 3),
+            "peak memory of the command, MiB": round(
+                resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            ),
+        }
+        text = json.dumps(result, indent=1)
+        sys.stdout.write(text + "\n")
+        if options.out:
+            write_text(options.out, text + "\n")
 
 
 def unavoidable(paths: list[Path]) -> tuple[float, float]:

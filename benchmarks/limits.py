@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ending import plain_errors
 from flukeprint import metrics
 from flukeprint.cache import Cache, default_folder
 from flukeprint.collection import Collection, read_collection
@@ -101,11 +102,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--mistakes", type=int, default=50, help="how many to show")
     asked = parser.parse_args()
-    try:
-        with progress_bar() as progress:
-            measure(asked.data, asked.out, asked.model, asked.mistakes, progress)
-    except FlukeprintError as error:
-        parser.exit(2, f"limits: {error}\n")
+    with plain_errors(parser), progress_bar() as progress:
+        measure(asked.data, asked.out, asked.model, asked.mistakes, progress)
 
 
 def measure(data: Path, out: Path, model_path: Path | None, shown: int, progress: Progress) -> None:
@@ -128,6 +126,10 @@ def measure(data: Path, out: Path, model_path: Path | None, shown: int, progress
         collection, subject.network, Cache(default_folder(), model.id), progress
     )
     rows = subject.rows(embedded)
+    if len(rows) < BANDS:
+        raise FlukeprintError(
+            f"{data}: {len(rows)} queries cannot be told apart in {BANDS} bands of quality"
+        )
     wrong = [row for row in rows if row["answer_1"] != row["truth"]]
     for name, kind in (
         ("mistakes.png", [row for row in wrong if row["answer_1"] != NEW_WHALE]),

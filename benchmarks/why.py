@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ending import plain_errors
 from flukeprint.cache import Cache, default_folder
 from flukeprint.collection import Collection, read_collection
 from flukeprint.console_progress import progress_bar
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the PNG to write")
     parser.add_argument("--model", type=Path)
     asked = parser.parse_args()
-    try:
+    with plain_errors(parser):
         network = Network(load_model(asked.model))
         with progress_bar() as progress, tempfile.TemporaryDirectory() as scratch:
             if asked.data:
@@ -112,8 +113,6 @@ def main() -> None:
                 cache = Cache(None, network.model.id)
             examples = chosen(network, collection, split, cache, progress)
             write_bytes(asked.out, sheet(network, collection.table, examples, progress))
-    except FlukeprintError as error:
-        parser.exit(2, f"why: {error}\n")
 
 
 def drawn(folder: Path, progress: Progress) -> tuple[Collection, Split]:
