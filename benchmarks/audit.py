@@ -307,10 +307,10 @@ def _places(
     count: dict[str, int] = defaultdict(int)
     for one in found.suspicions:
         count[one.kind] += 1
-        told = tuple(sorted(names[whale] for whale in one.individuals))
+        named = tuple(sorted(names[whale] for whale in one.individuals))
         if one.kind == WRONG_NAME:
-            told = tuple(photos[row] for row in one.photos)
-        places[one.kind, told] = count[one.kind]
+            named = tuple(photos[row] for row in one.photos)
+        places[one.kind, named] = count[one.kind]
     return places
 
 
@@ -336,9 +336,9 @@ def tables(body: dict[str, Any]) -> str:
     for kind, label in KINDS.items():
         for one in body["seeds"]:
             own = [fault for fault in one["faults"] if fault["kind"] == kind]
-            told = [label, one["seed"], len(own), one["judged"][kind], one["suspicions"][kind]]
+            cells = [label, one["seed"], len(own), one["judged"][kind], one["suspicions"][kind]]
             judged = max(one["judged"][kind], 1)
-            lines.append(_line([*told, *_shares(own), share(min(WITHIN[-1] / judged, 1.0))]))
+            lines.append(_line([*cells, *_shares(own), share(min(WITHIN[-1] / judged, 1.0))]))
         if label in body["mean"]:
             means = [share(body["mean"][label][str(within)]) for within in WITHIN]
             lines.append(_line([label, "mean", "", "", "", *means, ""]))

@@ -242,8 +242,8 @@ def asking(path: Path, photos: int) -> dict[str, float]:
         warm: tuple[list[float], list[float]] = ([], [])
         with Catalogue.open(path) as book, closing(sqlite3.connect(path)) as link:
             for number in numbers:
-                told = _ask(book, what, number)
-                assert [one[0] for one in link.execute(query, (number,))] == told
+                answers = _ask(book, what, number)
+                assert [one[0] for one in link.execute(query, (number,))] == answers
                 warm[0].append(seconds(_ask, book, what, number))
                 warm[1].append(seconds(_fetch, link, query, number))
         for number in numbers:

@@ -128,16 +128,17 @@ def main() -> None:
         index = gallery_of(split, embedded, model.manifest)
         encounters = made_encounters(split, collection.table)
         known = sum(whale in index.individuals for whale in encounters)
-        told = (
+        summary = (
             f"{len(encounters)} encounters of {sum(map(len, encounters.values()))} photos: "
             f"{known} of known whales, {len(encounters) - known} of new ones"
         )
         rows = rows_of(measure(encounters, embedded, index, model.manifest))
-        text = f"{told}\n\n{table_text(rows)}"
+        text = f"{summary}\n\n{table_text(rows)}"
         make_folder(options.out)
         write_text(options.out / "encounters.md", text)
         write_text(
-            options.out / "encounters.json", json.dumps({"told": told, "rows": rows}, indent=1)
+            options.out / "encounters.json",
+            json.dumps({"summary": summary, "rows": rows}, indent=1),
         )
         print(text)
 

@@ -103,21 +103,21 @@ def shown(localiser: FlukeNet, photos: Tensor) -> list[float]:
 
 def summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """All folds together, and the shares passed and refused in each."""
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     overlap = np.array([one for part in parts for one in part["overlaps"]])
-    told["boxes"] = len(overlap)
-    told["overlap_mean"] = float(overlap.mean())
-    told["overlap_above_half"] = float((overlap > 0.5).mean())
+    result["boxes"] = len(overlap)
+    result["overlap_mean"] = float(overlap.mean())
+    result["overlap_above_half"] = float((overlap > 0.5).mean())
     for kind, passes in (("flukes", False), ("not_flukes", True), ("beside", True)):
         shares = [np.array(part[kind]) for part in parts]
         wrong = [(share >= SEEN) if passes else (share < SEEN) for share in shares]
         name = "passed" if passes else "refused"
-        told[kind] = {
+        result[kind] = {
             "photos": sum(map(len, shares)),
             name: float(np.concatenate(wrong).mean()),
             f"{name}_by_fold": [float(one.mean()) for one in wrong],
         }
-    return told
+    return result
 
 
 if __name__ == "__main__":

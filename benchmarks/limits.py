@@ -35,6 +35,7 @@ from flukeprint.crops import evened
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import EmbeddedTable, evaluate_split, gallery_of, likeliest_whale
 from flukeprint.files import check_outside, make_folder, write_bytes, write_text
+from flukeprint.forecasts import BANDS
 from flukeprint.look import look_at
 from flukeprint.model import load_model
 from flukeprint.network import Network
@@ -46,7 +47,6 @@ from flukeprint.rank import best_photos
 from flukeprint.records import NEW_WHALE, Failure, Interval, LabelledPhoto, Split, whale_apart
 from flukeprint.scoring import embed_collection, own_split
 from flukeprint.splits import check_leaks
-from flukeprint.told import BANDS
 
 PHOTOS = ((1, 1), (2, 2), (3, 3), (4, 5), (6, None))  # of the true whale: from, to
 MOST = (1, 2, 3, 5)  # photos kept of each whale
@@ -128,7 +128,7 @@ def measure(data: Path, out: Path, model_path: Path | None, shown: int, progress
     rows = subject.rows(embedded)
     if len(rows) < BANDS:
         raise FlukeprintError(
-            f"{data}: {len(rows)} queries cannot be told apart in {BANDS} bands of quality"
+            f"{data}: {len(rows)} queries do not divide into {BANDS} bands of quality"
         )
     wrong = [row for row in rows if row["answer_1"] != row["truth"]]
     for name, kind in (

@@ -57,7 +57,7 @@ PHOTOS = 3
 COLUMNS = PHOTOS + 3
 WIDTH_IN, LINE_IN, LEGEND_IN, DPI = 9.6, 1.15, 0.35, 110
 DEEPEST = 0.75  # the colour's share where most likeness is lost
-KINDS = {"right": "right", "wrong": "wrong", "new": "new, and told so"}
+KINDS = {"right": "right", "wrong": "wrong", "new": "new, and named so"}
 GROUND = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1.5}  # behind words
 
 Pixels = NDArray[np.uint8]

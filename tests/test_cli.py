@@ -179,18 +179,18 @@ def test_crop_tells_what_is_seen_in_pixels_of_the_upright_photo(
         write_picture(tmp_path / "large.jpg", picture(1, 1_920, 1_280)),
     ]
     code, out, _ = call(monkeypatch, capsys, "crop", *photos, "--model", tilting_path, "--json")
-    told = lines_of(out)
+    output = lines_of(out)
     assert code == 0
-    assert [line["photo"] for line in told] == [str(path) for path in photos]
-    assert all(set(line) == {"photo", *SEEN, "crop", "error"} for line in told)
-    assert [line["box"] for line in told] == [
+    assert [line["photo"] for line in output] == [str(path) for path in photos]
+    assert all(set(line) == {"photo", *SEEN, "crop", "error"} for line in output)
+    assert [line["box"] for line in output] == [
         [24, 8, 72, 40], [16, 12, 48, 60], [480, 160, 1_440, 800],
     ]  # fmt: skip
     wide, high = (np.degrees(np.arctan(0.25 * ratio)) for ratio in (64 / 96, 96 / 64))
-    assert [line["tilt_deg"] for line in told] == pytest.approx([wide, high, wide], abs=0.01)
-    assert all(line["upside_down"] is True and line["other_flukes"] == 0 for line in told)
-    assert all(line["crop"] is None and line["error"] is None for line in told)
-    assert all(0 < line["quality"] <= 1 for line in told)
+    assert [line["tilt_deg"] for line in output] == pytest.approx([wide, high, wide], abs=0.01)
+    assert all(line["upside_down"] is True and line["other_flukes"] == 0 for line in output)
+    assert all(line["crop"] is None and line["error"] is None for line in output)
+    assert all(0 < line["quality"] <= 1 for line in output)
 
 
 def test_crop_tells_a_broken_photo_from_one_without_a_fluke(
@@ -259,12 +259,12 @@ def test_crop_never_writes_over_a_photo(
     (tmp_path / "link").symlink_to(folder)
     for out in (folder, tmp_path / "link", tmp_path / "other" / ".." / "photos"):
         (tmp_path / "other").mkdir(exist_ok=True)
-        code, told, _ = call(
+        code, output, _ = call(
             monkeypatch, capsys, "crop", *before, "--model", model_path, "--out", out, "--json"
         )
         assert code == 0
         assert {path: path.read_bytes() for path in before} == before
-        crops = {Path(line["crop"]).name.lower() for line in lines_of(told)}
+        crops = {Path(line["crop"]).name.lower() for line in lines_of(output)}
         assert crops == {"a-2.png", "b-2.png", "b-3.png"}
         for path in set(folder.iterdir()) - set(before):
             path.unlink()

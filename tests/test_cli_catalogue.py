@@ -60,14 +60,14 @@ def model_path(tiny_model: Model, tmp_path: Path) -> Path:
     return path
 
 
-def told(run: Run, *arguments: object) -> Any:
+def output(run: Run, *arguments: object) -> Any:
     code, out, _ = run(*arguments, "--json")
     assert code == 0
     return json.loads(out)
 
 
 def test_counts(book: Run, kaggle: Path) -> None:
-    assert told(book, "catalogue", "show") == {
+    assert output(book, "catalogue", "show") == {
         "files": 7,
         "photos": 6,
         "individuals": 3,
@@ -81,7 +81,7 @@ def test_counts(book: Run, kaggle: Path) -> None:
 
 
 def test_import_again_says_that_all_is_known(book: Run, kaggle: Path) -> None:
-    again = told(book, "catalogue", "import", kaggle)
+    again = output(book, "catalogue", "import", kaggle)
     assert (again["events"], again["photos"], again["known"]) == ([], 0, 7)
 
 
@@ -126,8 +126,8 @@ def test_what_a_sheets_columns_were_taken_for(book: Run, kaggle: Path) -> None:
     sheet = kaggle / "sheet.csv"
     sheet.write_text("Filename,Animal ID,Remarks\ntrain/4.jpg,w_b,none\n")
     code, _, err = book("catalogue", "import", sheet, "--dry-run")
-    told = "path from Filename, identity from Animal ID; left aside: Remarks"
-    assert (code, err) == (0, f"note: {sheet}: {told}\n")
+    output = "path from Filename, identity from Animal ID; left aside: Remarks"
+    assert (code, err) == (0, f"note: {sheet}: {output}\n")
 
 
 def test_labels_that_name_nobody(book: Run, kaggle: Path) -> None:
@@ -138,7 +138,7 @@ def test_labels_that_name_nobody(book: Run, kaggle: Path) -> None:
     code, _, err = book("catalogue", "import", sheet, "--unnamed", "unknown", "--unnamed", "x")
     assert (code, "labelled" in err) == (0, False)
     with pytest.raises(AssertionError):
-        told(book, "catalogue", "history", "Unknown")
+        output(book, "catalogue", "history", "Unknown")
 
 
 def test_a_check_asks_for_nobodys_name(book: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,8 +186,8 @@ def test_a_long_list_of_changes_is_cut(book: Run, kaggle: Path) -> None:
     listed = "".join(f"train/4.jpg,w_{number}\n" for number in range(60))
     (kaggle / "sheet.csv").write_text(f"path,identity\n{listed}")
     code, out, _ = book("catalogue", "import", kaggle / "sheet.csv")
-    event = told(book, "catalogue", "show")["events"]
-    whole = told(book, "catalogue", "undo", event, "--dry-run")["changes"]
+    event = output(book, "catalogue", "show")["events"]
+    whole = output(book, "catalogue", "undo", event, "--dry-run")["changes"]
     code, out, _ = book("catalogue", "undo", event)
     lines = out.splitlines()
     assert (code, len(lines)) == (0, 42)
@@ -210,7 +210,7 @@ def test_a_photo_from_arrival_to_recognition(
     assert out.splitlines()[0] == "would be: new"
     code, out, _ = book("catalogue", "decide", photo, "--new", "Zora", "--why", "a notch")
     assert out.splitlines()[:2] == ["event 3: new", "  Zora (individual 4): comes into being"]
-    history = told(book, "catalogue", "history", "Zora")
+    history = output(book, "catalogue", "history", "Zora")
     assert history["now"]["photos"] == [7]
     assert [(entry["event"], entry["why"]) for entry in history["history"]] == [(3, "a notch")]
     assert history["history"][0]["evidence"]["new"] == seen["new"]
@@ -263,7 +263,7 @@ def test_merge_split_rename_undo(book: Run, kaggle: Path) -> None:
         "  w_b (individual 2): is no more",
         "  w_b (individual 2): merged into w_a (individual 1)",
     ]
-    assert told(book, "catalogue", "show")["individuals"] == 2
+    assert output(book, "catalogue", "show")["individuals"] == 2
     assert book("catalogue", "rename", "w_b", "Notch")[0] == 0  # an alias of w_a by now
     assert (
         book(
@@ -271,13 +271,13 @@ def test_merge_split_rename_undo(book: Run, kaggle: Path) -> None:
         )[0]
         == 0
     )
-    assert told(book, "catalogue", "history", "Zora")["now"]["photos"] == [3]
+    assert output(book, "catalogue", "history", "Zora")["now"]["photos"] == [3]
     code, _, err = book("catalogue", "undo", 2)
     assert (code, "later ones stand on it: event 4 (split, Ann" in err) == (2, True)
     assert book("catalogue", "undo", 4)[0] == 0
     assert book("catalogue", "undo", 2)[0] == 0  # the name given meanwhile stays
-    assert told(book, "catalogue", "history", "Notch")["now"]["photos"] == [1, 2]
-    assert told(book, "catalogue", "history", "w_b")["now"]["photos"] == [3]
+    assert output(book, "catalogue", "history", "Notch")["now"]["photos"] == [1, 2]
+    assert output(book, "catalogue", "history", "w_b")["now"]["photos"] == [3]
     assert book("catalogue", "undo", 99)[0] == 2
 
 
@@ -290,7 +290,7 @@ def test_names_are_made_up_where_none_is_given(book: Run, kaggle: Path) -> None:
     book("catalogue", "decide", train / "6.jpg", "--same", "w_a")
     out = book("catalogue", "split", "w_a", "--photos", train / "3.jpg", train / "6.jpg")[1]
     assert "  whale-5 (individual 5): comes into being\n" in out
-    assert told(book, "catalogue", "history", "whale-5")["now"]["photos"] == [2, 5]
+    assert output(book, "catalogue", "history", "whale-5")["now"]["photos"] == [2, 5]
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_what_cannot_be_done_is_one_line(
 
 
 def test_a_stale_decision_is_refused(book: Run) -> None:
-    seen = told(book, "catalogue", "show")["events"]
+    seen = output(book, "catalogue", "show")["events"]
     assert book("catalogue", "decide", "4", "--same", "w_a", "--seen", seen)[0] == 0
     code, _, err = book("catalogue", "decide", "4", "--different", "w_a", "--seen", seen)
     assert code == 2
@@ -335,7 +335,7 @@ def test_a_stale_decision_is_refused(book: Run) -> None:
 
 def test_check_backup_and_rescue(book: Run, tmp_path: Path) -> None:
     assert book("catalogue", "check")[0] == 0
-    assert told(book, "catalogue", "rebuild") == {"differed": []}
+    assert output(book, "catalogue", "rebuild") == {"differed": []}
     assert book("catalogue", "backup", tmp_path / "copy")[1] == f"{tmp_path / 'copy'}: whole\n"
     file = tmp_path / "book"
     data = bytearray(file.read_bytes())
@@ -367,7 +367,9 @@ def test_everything_goes_out_and_comes_back(book: Run, tmp_path: Path) -> None:
     lines, again = tmp_path / "all.jsonl", tmp_path / "again"
     assert book("catalogue", "export", "lines", lines)[0] == 0
     assert book("catalogue", "import", lines, "--catalogue", again)[0] == 0
-    shown = [told(book, "catalogue", "show", "--catalogue", f) for f in (tmp_path / "book", again)]
+    shown = [
+        output(book, "catalogue", "show", "--catalogue", f) for f in (tmp_path / "book", again)
+    ]
     assert shown[0] == shown[1]
     assert book("catalogue", "check", "--catalogue", again)[0] == 0
     code, _, err = book("catalogue", "import", lines)

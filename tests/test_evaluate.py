@@ -143,9 +143,9 @@ def test_the_summary_is_json_even_where_a_measure_has_no_value() -> None:
     known = replace(SPLIT, queries=("qa", "qb"))
     report = evaluate_split(MODEL, known, embedded(), CALIBRATION)
     assert np.isnan(report.metrics["auroc_known"].value)
-    told = json.loads(json.dumps(report.summary(), allow_nan=False))
-    assert told["metrics"]["auroc_known"]["value"] is None
-    assert "queries" not in told
+    output = json.loads(json.dumps(report.summary(), allow_nan=False))
+    assert output["metrics"]["auroc_known"]["value"] is None
+    assert "queries" not in output
 
 
 def test_another_models_embeddings_are_refused() -> None:

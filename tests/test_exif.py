@@ -29,7 +29,7 @@ def photo(main: Tags | None = None, camera: Tags | None = None, gps: Tags | None
     return stream.getvalue()
 
 
-def told(data: bytes) -> Details:
+def output(data: bytes) -> Details:
     found = read_details(PhotoFile(Path("a.jpg"), data, ""))
     assert isinstance(found, Details)
     return found
@@ -52,11 +52,11 @@ def test_all_that_a_camera_tells() -> None:
             GPS.GPSLongitudeRef: "W", GPS.GPSLongitude: degrees(62, 15, 36),
         },
     )  # fmt: skip
-    assert told(data) == Details(30, 40, "2019-05-12T10:30:59", -64.5, -62.26, "Canon EOS R7")
+    assert output(data) == Details(30, 40, "2019-05-12T10:30:59", -64.5, -62.26, "Canon EOS R7")
 
 
 def test_a_photo_that_tells_nothing() -> None:
-    assert told(photo()) == Details(40, 30)
+    assert output(photo()) == Details(40, 30)
 
 
 @pytest.mark.parametrize("data", [b"no picture", photo()[:-200]])
@@ -77,7 +77,7 @@ def test_what_is_no_whole_photo(data: bytes) -> None:
     ],
 )
 def test_dates_as_cameras_write_them(date: str, kept: str | None) -> None:
-    assert told(photo(camera={BASE.DateTimeOriginal: date})).taken == kept
+    assert output(photo(camera={BASE.DateTimeOriginal: date})).taken == kept
 
 
 def test_when_it_was_digitized_stands_in() -> None:
@@ -85,7 +85,7 @@ def test_when_it_was_digitized_stands_in() -> None:
         BASE.DateTimeOriginal: "0000:00:00",
         BASE.DateTimeDigitized: "2001:01:02 03:04:05",
     }
-    assert told(photo(camera=camera)).taken == "2001-01-02T03:04:05"
+    assert output(photo(camera=camera)).taken == "2001-01-02T03:04:05"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_when_it_was_digitized_stands_in() -> None:
 def test_a_place_that_is_none(latitude: Any) -> None:
     longitude = degrees(0, 0, 0)
     data = photo(gps={GPS.GPSLatitude: latitude, GPS.GPSLongitude: longitude})
-    assert (told(data).latitude, told(data).longitude) == (None, None)
+    assert (output(data).latitude, output(data).longitude) == (None, None)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
@@ -102,4 +102,4 @@ def test_a_damaged_exif_block_tells_only_the_size() -> None:
     data = bytearray(photo({BASE.Make: "Canon"}))
     at = data.index(b"Exif\0\0") + 6
     data[at + 4 : at + 8] = b"\xff\xff\xff\x7f"  # where the first directory lies
-    assert told(bytes(data)) == Details(40, 30)
+    assert output(bytes(data)) == Details(40, 30)

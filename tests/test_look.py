@@ -1,4 +1,4 @@
-"""A look at photos: in their order, a bad one told, and crops that overwrite nothing of ours."""
+"""A look at photos: in their order, a bad one named, and crops that overwrite nothing of ours."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_the_order_is_kept_and_a_bad_photo_is_a_failure(
     asked = [*photos, photos[0].with_name("missing.png"), photos[1]]
     found = list(look_at(asked, network))
     assert [path for path, _, _ in found] == asked
-    failed = [place for place, (_, told, _) in enumerate(found) if isinstance(told, Failure)]
+    failed = [place for place, (_, output, _) in enumerate(found) if isinstance(output, Failure)]
     assert failed == [0, 4, 10]
-    for place, (path, told, cut) in enumerate(found):
-        if isinstance(told, Failure):
-            assert told.path == path
+    for place, (path, output, cut) in enumerate(found):
+        if isinstance(output, Failure):
+            assert output.path == path
             assert cut is None
         else:
-            assert told.fluke.seen == (place != 9)
+            assert output.fluke.seen == (place != 9)
             assert cut is not None
     for (_, one, cut), (_, other, again) in ((found[1], found[11]), (found[2], found[2])):
         assert one == other
@@ -83,17 +83,17 @@ def test_a_look_is_what_the_localiser_says_and_the_quality_of_that(
     localiser = localiser_onnx(0.125, 0.25, 0.625, 0.75, slope=0.25, upside_down=9.0, shown=0.0)
     network = Network(replace(tiny_model, localiser=localiser))
     path = write_picture(tmp_path / "a.png", picture(1))
-    ((_, told, cut),) = look_at([path], network)
+    ((_, output, cut),) = look_at([path], network)
     fluke = Fluke(Box(0.125, 0.25, 0.625, 0.75), 0.5, 0.25, upside_down=True)
-    assert told == Look(fluke, quality_of(picture(1), fluke, (96, 64)))
-    assert isinstance(told, Look)
-    assert (told.quality.width_px, told.quality.height_px) == (48.0, 32.0)
+    assert output == Look(fluke, quality_of(picture(1), fluke, (96, 64)))
+    assert isinstance(output, Look)
+    assert (output.quality.width_px, output.quality.height_px) == (48.0, 32.0)
     assert np.array_equal(cut, crop(picture(1), fluke, 32, 64))  # type: ignore[arg-type]
 
 
 def test_the_looks_beside_the_embeddings_are_the_same(photos: list[Path], network: Network) -> None:
-    told = [told for _, told, _ in look_at(photos, network)]
-    assert list(embed_photos(photos, network).looks) == told
+    output = [output for _, output, _ in look_at(photos, network)]
+    assert list(embed_photos(photos, network).looks) == output
 
 
 def test_sizes_are_of_the_photo_as_taken_and_upright(
@@ -107,10 +107,10 @@ def test_sizes_are_of_the_photo_as_taken_and_upright(
     assert shrunk(large, network).pixels.shape == (134, 300)
     assert shrunk(large, network).size_px == (2_400, 1_600)
     assert shrunk(lying, network).size_px == (1_600, 2_400)
-    (_, told, _), (_, turned, _) = look_at([large, lying], network)
-    assert isinstance(told, Look)
+    (_, output, _), (_, turned, _) = look_at([large, lying], network)
+    assert isinstance(output, Look)
     assert isinstance(turned, Look)
-    assert (told.quality.width_px, told.quality.height_px) == (2_400.0, 1_600.0)
+    assert (output.quality.width_px, output.quality.height_px) == (2_400.0, 1_600.0)
     assert (turned.quality.width_px, turned.quality.height_px) == (1_600.0, 2_400.0)
 
 
@@ -128,8 +128,8 @@ def test_a_photo_is_kept_as_large_as_a_small_fluke_needs(
 def test_a_colour_model_looks_at_colour(tmp_path: Path, write_picture: Callable[..., Path]) -> None:
     network = Network(make_model(tmp_path / "c.fluke", channels=3, embedding_size=192))
     path = write_picture(tmp_path / "a.png", tinted(1, 0.9, 0.5, 0.2))
-    ((_, told, cut),) = look_at([path], network)
-    assert isinstance(told, Look)
+    ((_, output, cut),) = look_at([path], network)
+    assert isinstance(output, Look)
     assert cut is not None
     assert cut.shape == (32, 64, 3)
 

@@ -134,16 +134,21 @@ def test_a_line_on_a_look_names_the_crop_or_the_error() -> None:
         '"upside_down": false, "tilt_deg": 0.0, "other_flukes": 0, "crop": "out/a.png", '
         '"error": null}'
     )
-    told = json.loads(look_line("a.jpg", UNSEEN, None))
-    assert (told["box"], told["fluke"], told["crop"], told["error"]) == (None, 0.125, None, None)
-    told = json.loads(look_line("a.jpg", Failure(Path("a.jpg"), "empty"), None))
-    assert told.pop("photo") == "a.jpg"
-    assert told.pop("error") == "empty"
-    assert set(told.values()) == {None}
+    output = json.loads(look_line("a.jpg", UNSEEN, None))
+    assert (output["box"], output["fluke"], output["crop"], output["error"]) == (
+        None,
+        0.125,
+        None,
+        None,
+    )
+    output = json.loads(look_line("a.jpg", Failure(Path("a.jpg"), "empty"), None))
+    assert output.pop("photo") == "a.jpg"
+    assert output.pop("error") == "empty"
+    assert set(output.values()) == {None}
 
 
 @pytest.mark.parametrize(
-    ("look", "told"),
+    ("look", "output"),
     [
         (seen(), []),
         (UNSEEN, ["no fluke seen"]),
@@ -154,8 +159,8 @@ def test_a_line_on_a_look_names_the_crop_or_the_error() -> None:
         (seen(0.34), ["poor photo"]),
     ],
 )
-def test_what_a_person_should_know_of_a_photo(look: Look, told: list[str]) -> None:
-    assert remarks(look) == told
+def test_what_a_person_should_know_of_a_photo(look: Look, output: list[str]) -> None:
+    assert remarks(look) == output
 
 
 def test_a_small_fluke_is_remarked_upon() -> None:

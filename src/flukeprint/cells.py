@@ -35,8 +35,8 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> tuple[str
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     changed = 0
     for row in (header, *rows):
-        told = ["" if cell is None else cell for cell in row]
-        safe = [guard(cell) if isinstance(cell, str) else cell for cell in told]
-        changed += sum(one != other for one, other in zip(told, safe, strict=True))
+        filled = ["" if cell is None else cell for cell in row]
+        safe = [guard(cell) if isinstance(cell, str) else cell for cell in filled]
+        changed += sum(one != other for one, other in zip(filled, safe, strict=True))
         writer.writerow(safe)
     return text.getvalue(), changed

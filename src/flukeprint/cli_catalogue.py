@@ -35,9 +35,9 @@ def show(file: Path, as_json: bool) -> None:
 
     with _open(file) as book:
         counts, waiting = asdict(book.counts()), len(book.conflicts())
-        told = {**counts, "to_settle": waiting, "events": book.revision, "root": str(book.root)}
+        body = {**counts, "to_settle": waiting, "events": book.revision, "root": str(book.root)}
     if as_json:
-        click.echo(json_text(told))
+        click.echo(json_text(body))
         return
     for name, words in (
         ("files", "files"),
@@ -48,7 +48,7 @@ def show(file: Path, as_json: bool) -> None:
         ("to_settle", "photos with labels or facts to settle"),
         ("events", "events in the log"),
     ):
-        click.echo(f"{told[name]:>9,} {words}")
+        click.echo(f"{body[name]:>9,} {words}")
 
 
 @click.command()
@@ -67,15 +67,15 @@ def conflicts(file: Path, as_json: bool) -> None:
     for photo in photos:
         labels = [names[one] for one in photo.labels] + ["new_whale"] * photo.unnamed
         facts = {
-            name: [told for told in (photo.facts.get(name), *more) if told]
+            name: [value for value in (photo.facts.get(name), *more) if value]
             for name, more in photo.disputed.items()
         }
         if photo.state != "conflict":
             labels = []
         path = photo.paths[0] if photo.paths else "no file of it is known any more"
         if as_json:
-            told = {"photo": photo.number, "path": path, "labels": labels, "facts": facts}
-            click.echo(json.dumps(told))
+            body = {"photo": photo.number, "path": path, "labels": labels, "facts": facts}
+            click.echo(json.dumps(body))
             continue
         said = [f"labelled {' or '.join(labels)}"] if labels else []
         said += [f"{name} {' or '.join(values)}" for name, values in facts.items()]
@@ -143,8 +143,8 @@ def check(file: Path, new: Path | None, who: str | None, as_json: bool) -> None:
     report = library(file)
     saved = rescue(file, new, who=who or user_name()) if new else None
     if as_json:
-        told = {"whole": report.whole, "problems": report.problems, "savable": report.savable}
-        click.echo(json_text({**told, "rescued": saved.rows if saved else None}))
+        body = {"whole": report.whole, "problems": report.problems, "savable": report.savable}
+        click.echo(json_text({**body, "rescued": saved.rows if saved else None}))
     else:
         for line in report.problems:
             say(line)
@@ -169,8 +169,8 @@ def rebuild(file: Path, as_json: bool) -> None:
         click.echo(json_text({"differed": lines}))
     else:
         cli_decisions.echo_lines(lines)
-        told = f"{len(lines):,} cells differed and were put right" if lines else "as it was"
-        click.echo(f"{file}: the state is derived from the log again: {told}")
+        result = f"{len(lines):,} cells differed and were put right" if lines else "as it was"
+        click.echo(f"{file}: the state is derived from the log again: {result}")
 
 
 @click.command()

@@ -198,7 +198,7 @@ def individual_number(book: Catalogue, name: str) -> int:
     """An individual by its name or alias.
 
     Raises:
-        FlukeprintError: there is none; names alike are told.
+        FlukeprintError: there is none; names alike are named.
     """
     from difflib import get_close_matches
 
@@ -323,8 +323,8 @@ def _note(
     """Note a decision, or preview it, and say exactly what it changed."""
     done = book.decide(decision, who=who, why=why, seen=seen, ranking=ranking, dry_run=dry_run)
     if as_json:
-        told = {"event": done.event, "revision": done.revision, "changes": list(done.lines)}
-        click.echo(json_text(told))
+        body = {"event": done.event, "revision": done.revision, "changes": list(done.lines)}
+        click.echo(json_text(body))
     else:
         begin = f"event {done.event}" if done.event else "would be"
         click.echo(f"{begin}: {decision.kind}")

@@ -52,7 +52,7 @@ def export(
     """Write OUT in a FORMAT that other programs read.
 
     capture-history, photos, competition: a CSV; darwin-core: a .zip; xmp, wildbook: a folder;
-    lines: everything as JSON Lines, which import reads back. What is left out is told.
+    lines: everything as JSON Lines, which import reads back. What is left out is said.
     """
     from flukeprint.catalogue import Catalogue
     from flukeprint.catalogue.lines import write_lines
@@ -72,8 +72,8 @@ def export(
         check_outputs({"OUT": out, "capture-history": beside}, kept)
         if form == "lines":
             rows = write_lines(file, out, embeddings=not no_embeddings)
-            told = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
-            say(f"{out}: {told}")
+            rows_text = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
+            say(f"{out}: {rows_text}")
             return
         options = {name: value for name, value in chosen.items() if value}
         exporting = Exporting(photos, names, book.root, shares, **options)

@@ -35,12 +35,12 @@ UNNAMED = "encounter"
 
 
 class Answered(NamedTuple):
-    """Answers with the gallery they come from; ``told`` is what the catalogue adds to each."""
+    """Answers with the gallery they come from; ``context`` is what the catalogue adds to each."""
 
     answers: Sequence[Identification]
     table: Table
     failures: tuple[Failure, ...]
-    told: Sequence[dict[str, Any]] = ()
+    context: Sequence[dict[str, Any]] = ()
 
 
 class Wanted(NamedTuple):
@@ -205,7 +205,7 @@ def _from_catalogue(
         if not note:
             click.echo(f"note: {file}: read-only; what is shown is not noted there", err=True)
         asked = _asked(book, photos, *met)
-        revision = book.revision  # before anything is compared: what is told is not newer than it
+        revision = book.revision  # before anything is compared: what is said is not newer than it
         known = there, names = book.photos_and_names()
         table = table_of(book, there, names)
         kept = [book.root / path for photo in there for path in photo.paths]
@@ -229,12 +229,12 @@ def _from_catalogue(
             "flukeprint catalogue add brings them in",
             err=True,
         )
-    told = [
+    context = [
         {"number": one.photo, "ranking": one.ranking, "encounter": ask.encounter or None,
          "revision": revision}
         for one, ask in zip(found, asked, strict=True)
     ]  # fmt: skip
-    return Answered([one.answer for one in found], table, failures, told)
+    return Answered([one.answer for one in found], table, failures, context)
 
 
 def _asked(
@@ -303,4 +303,4 @@ def _tell(done: Answered, top: int, as_json: bool) -> None:
         answers_table(done.answers, top)
         return
     for place, answer in enumerate(done.answers):
-        click.echo(json_line(answer, top, done.told[place] if done.told else {}))
+        click.echo(json_line(answer, top, done.context[place] if done.context else {}))

@@ -212,8 +212,8 @@ def _tell_alike(names: Iterable[str], labels: set[str]) -> None:
         spelled.setdefault(name.casefold(), []).append(name)
     for alike in spelled.values():
         if len(alike) > 1 and labels & {*alike}:
-            told = " and ".join(repr(name) for name in sorted(alike))
-            say(f"note: {told} are whales of their own; merge them if they are one", err=True)
+            spellings = " and ".join(repr(name) for name in sorted(alike))
+            say(f"note: {spellings} are whales of their own; merge them if they are one", err=True)
 
 
 def _from_lines(lines: Path, file: Path) -> None:
@@ -226,8 +226,8 @@ def _from_lines(lines: Path, file: Path) -> None:
             "with --catalogue"
         )
     rows = read_lines(lines, file)
-    told = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
-    say(f"{file}: {told}")
+    rows_text = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
+    say(f"{file}: {rows_text}")
 
 
 def _pairs(columns: tuple[str, ...]) -> dict[str, str]:

@@ -119,8 +119,8 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
             say(f"  if so: flukeprint catalogue {shlex.join((command, *where, *said))}")
     if not as_json:
         counts = Counter(doubt.kind for doubt in doubts)
-        told = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
-        click.echo(f"to look at: {told or 'nothing'}")
+        counts_text = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+        click.echo(f"to look at: {counts_text or 'nothing'}")
 
 
 COMMANDS = (cluster, audit)
@@ -154,12 +154,12 @@ def _paths(book: Catalogue) -> dict[int, str]:
 
 def _named(photos: tuple[int, ...], paths: dict[int, str]) -> str:
     """Photos by number and path, a few of them."""
-    told = ", ".join(f"{number} ({paths[number]})" for number in photos[:SHOWN])
+    listed = ", ".join(f"{number} ({paths[number]})" for number in photos[:SHOWN])
     more = f" and {len(photos) - SHOWN} more" if len(photos) > SHOWN else ""
-    return f"photos {told}{more}"
+    return f"photos {listed}{more}"
 
 
-def _echo_json(told: dict[str, Any]) -> None:
+def _echo_json(body: dict[str, Any]) -> None:
     import json
 
-    click.echo(json.dumps(told))
+    click.echo(json.dumps(body))

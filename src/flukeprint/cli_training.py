@@ -58,15 +58,15 @@ def train(
     read_config = training_side("config", "read_config")
     chosen = replace(read_config(config, list(settings)), **_starting(pretrained, weights))
     with progress_bar() as progress:
-        told = {
+        options = {
             "device": device,
             "progress": progress,
             "report": lambda line: click.echo(line, err=True),
         }
         if folds:
-            result = training_side("folds", "cross_validate")(data, out, chosen, folds, **told)
+            result = training_side("folds", "cross_validate")(data, out, chosen, folds, **options)
         else:
-            result = training_side("train", "train")(data, out, chosen, **told)
+            result = training_side("train", "train")(data, out, chosen, **options)
     if as_json:
         click.echo(json_text(result))
     elif folds:
@@ -204,8 +204,8 @@ def papers(
     and answers beside them.
     """
     if listing:
-        told = training_side("bench.listing", "listing_json" if as_json else "list_recipes")
-        click.echo(told().rstrip())
+        listed = training_side("bench.listing", "listing_json" if as_json else "list_recipes")
+        click.echo(listed().rstrip())
         return
     if data is None or out is None:
         raise FlukeprintError("bench papers needs --data and --out (or --list)")

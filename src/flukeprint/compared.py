@@ -21,7 +21,7 @@ BLOCK = 1_024  # photos compared with all whales at a time
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """N photos, sorted by their W whales, and what comparing them told.
+    """N photos, sorted by their W whales, and how alike they are.
 
     ``rows`` (N,) and ``individuals`` (W,) are as the caller numbers them; ``starts`` (W + 1,) is
     where each whale's photos begin. ``background`` (N,) is how alike a photo is to strangers;

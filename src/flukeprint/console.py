@@ -55,14 +55,14 @@ def answers_table(answers: Sequence[Identification], top: int) -> None:
             _put(console, Text(f"{_photo(console, answer.photo)}: no fluke seen", style="yellow"))
     for answer in answers:
         if answer.failure is not None:
-            told = f"{_photo(console, answer.photo)}: {one_line(answer.failure, 200)}"
-            _put(console, Text(told, style="red"))
+            text = f"{_photo(console, answer.photo)}: {one_line(answer.failure, 200)}"
+            _put(console, Text(text, style="red"))
     verdicts = Counter(verdict(answer) for answer in read)
     counts = [(verdicts["known"], "likely known"), (verdicts["new"], "likely new")]
     counts += [(verdicts[what], what) for what in ("undecided", "no fluke") if verdicts[what]]
     counts += [(len(answers) - len(read), "could not be read")] if len(read) < len(answers) else []
-    told = ", ".join(f"{count:,} {what}" for count, what in counts)
-    _put(console, Text(f"{plural(len(answers), 'photo')}: {told}", style="bold"))
+    counts_text = ", ".join(f"{count:,} {what}" for count, what in counts)
+    _put(console, Text(f"{plural(len(answers), 'photo')}: {counts_text}", style="bold"))
 
 
 def _print_rows(console: Console, answers: Sequence[Identification], top: int) -> None:
@@ -115,13 +115,13 @@ def look_row(photo: str, seen: Look | Failure) -> None:
         _put(console, Text(f"{name}: {one_line(seen.reason, 200)}", style="red"))
         return
     fluke, quality = seen.fluke, seen.quality
-    told = "; ".join(remarks(seen))
+    notes = "; ".join(remarks(seen))
     if fluke.seen:
         size = f"{quality.width_px:.0f} x {quality.height_px:.0f} pixels"
         line = f"fluke {share(fluke.probability)}, {size}, quality {quality.value:.2f}"
-        _put(console, Text(f"{name}  {line}{'; ' if told else ''}{told}"))
+        _put(console, Text(f"{name}  {line}{'; ' if notes else ''}{notes}"))
     else:
-        _put(console, Text(f"{name}  {told} (fluke {share(fluke.probability)})", style="yellow"))
+        _put(console, Text(f"{name}  {notes} (fluke {share(fluke.probability)})", style="yellow"))
 
 
 def metrics_table(reports: Sequence[Report]) -> None:
@@ -209,8 +209,8 @@ def demo_summary(result: DemoResult) -> None:
     for photo, (true, answer) in zip(photos, result.examples, strict=True):
         said, probability = likeliest(answer)
         verdict = "right" if said == true else f"wrong: it is {one_line(true, NAME_CELLS)}"
-        told = f"{one_line(said, NAME_CELLS)} ({share(probability)})"
-        _put(console, Text(f"  {photo}  {told}, {verdict}"))
+        answer_text = f"{one_line(said, NAME_CELLS)} ({share(probability)})"
+        _put(console, Text(f"  {photo}  {answer_text}, {verdict}"))
     _put(console, Text(f"look at them: {one_line(str(result.sheet), WHOLE)}"))
 
 

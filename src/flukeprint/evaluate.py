@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from flukeprint import metrics
 from flukeprint.decide import Calibration, believe, order
 from flukeprint.errors import FlukeprintError
+from flukeprint.forecasts import ANSWERS, Forecasts, true_probabilities
 from flukeprint.identify import index_unseen, likeness_of
 from flukeprint.model import Manifest, Model
 from flukeprint.rank import GalleryIndex, index_gallery
 from flukeprint.records import NEW_WHALE, Embeddings, Interval, Look, Split, Table, whale_apart
 from flukeprint.submission import fillers
-from flukeprint.told import ANSWERS, Told, true_probabilities
 
 HASH_DIGITS = 12
 
@@ -171,9 +171,9 @@ def evaluate_split(
     answers = [[labels[code] for code in row] for row in order(beliefs, ANSWERS + 1)]
     quality = np.array([seen.quality.value for seen in looks])
     true = true_probabilities(beliefs, index.individuals, asked.labels)
-    told = Told(beliefs, true, quality)
-    missed = told.missed(model.manifest.true_probabilities)
-    scored = score("flukeprint", split, asked, index, answers, told)
+    forecasts = Forecasts(beliefs, true, quality)
+    missed = forecasts.missed(model.manifest.true_probabilities)
+    scored = score("flukeprint", split, asked, index, answers, forecasts)
     no_fluke = sum(not seen.fluke.seen for seen in looks)
     return replace(scored, missed=missed, no_fluke=no_fluke)
 
@@ -220,12 +220,12 @@ def score(
     asked: Asked,
     index: GalleryIndex,
     answers: Sequence[Sequence[str]],
-    told: Told | None = None,
+    forecasts: Forecasts | None = None,
 ) -> Report:
     """Score ranked answers: up to six distinct labels a query, ``new_whale`` among the labels.
 
     The first five count for MAP@5. CMC on known whales leaves ``new_whale`` out, so that it tells
-    the likeness apart from the decision. ``told`` is what only a model tells.
+    the likeness apart from the decision. ``forecasts`` is what only a model tells.
     """
     codes = {label: code for code, label in enumerate([*index.individuals, NEW_WHALE])}
     truth = np.array([codes[label] for label in asked.labels], dtype=np.int64)
@@ -235,7 +235,7 @@ def score(
     among = metrics.places_of(_coded(whales, codes), truth)
     first = np.array([codes[row[0]] for row in answers], dtype=np.int64)
 
-    said = np.zeros(len(truth)) if told is None else told.first()
+    said = np.zeros(len(truth)) if forecasts is None else forecasts.first()
     right = (places == 1).astype(np.float64)
 
     def statistics(weights: NDArray[np.float64]) -> dict[str, float]:
@@ -245,8 +245,8 @@ def score(
             "top1_known": metrics.weighted_mean(metrics.within(among, 1), on_known),
             "top5_known": metrics.weighted_mean(metrics.within(among, 5), on_known),
         }
-        if told is not None:
-            made["auroc_known"] = metrics.auroc(known, -told.beliefs.new, weights)
+        if forecasts is not None:
+            made["auroc_known"] = metrics.auroc(known, -forecasts.beliefs.new, weights)
             made["calibration_error"] = metrics.calibration_error(said, right, weights=weights)
         return made | metrics.precision_recall_f1(truth, first, weights)
 
@@ -259,9 +259,9 @@ def score(
         int((~known).sum()),
         metrics.bootstrap(statistics, asked.whales),
         metrics.most_confused(asked.labels, [row[0] for row in answers]),
-        query_rows(asked, answers, places, told),
-        [] if told is None else told.bands(places, among, known),
-        [] if told is None else [asdict(part) for part in metrics.reliability(said, right)],
+        query_rows(asked, answers, places, forecasts),
+        [] if forecasts is None else forecasts.bands(places, among, known),
+        [] if forecasts is None else [asdict(part) for part in metrics.reliability(said, right)],
     )
 
 
@@ -288,10 +288,10 @@ def query_rows(
     asked: Asked,
     answers: Sequence[Sequence[str]],
     places: NDArray[np.int64],
-    told: Told | None,
+    forecasts: Forecasts | None,
 ) -> list[dict[str, Any]]:
     """One row a query: its truth, the place of that (0 past five) and the five answers."""
-    figures = [{"new": ""}] * len(asked.names) if told is None else told.rows()
+    figures = [{"new": ""}] * len(asked.names) if forecasts is None else forecasts.rows()
     return [
         {
             "photo": name,

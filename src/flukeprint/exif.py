@@ -63,8 +63,8 @@ def _details(image: Image.Image, size_px: tuple[int, int]) -> Details:
 def _taken(camera: dict[int, Any]) -> str | None:
     """When the shutter opened; when the file was changed is no substitute."""
     base = ExifTags.Base
-    for told in (camera.get(base.DateTimeOriginal), camera.get(base.DateTimeDigitized)):
-        found = DATE.match(_text(told))
+    for moment in (camera.get(base.DateTimeOriginal), camera.get(base.DateTimeDigitized)):
+        found = DATE.match(_text(moment))
         if found:
             year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
             try:
@@ -104,9 +104,9 @@ def _camera(main: dict[int, Any]) -> str | None:
     return whole.strip()[:LONGEST_CAMERA] or None
 
 
-def _text(told: Any) -> str:
-    if isinstance(told, bytes):
-        told = told.decode("ascii", errors="replace")
-    if not isinstance(told, str):
+def _text(tag: Any) -> str:
+    if isinstance(tag, bytes):
+        tag = tag.decode("ascii", errors="replace")
+    if not isinstance(tag, str):
         return ""
-    return "".join(letter for letter in told if letter.isprintable()).strip()
+    return "".join(letter for letter in tag if letter.isprintable()).strip()

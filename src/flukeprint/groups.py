@@ -158,7 +158,7 @@ def _background(near: _Neighbours, calibration: Calibration) -> NDArray[np.float
     """How alike each photo is to strangers: (N,), as :meth:`Likeness.background` would say.
 
     That is the mean of its second to sixth most alike, but those may well be of its own whale. So
-    it is told from the mean and spread of all its cosines, and from how many spreads above the mean
+    it is read off the mean and spread of all its cosines, and from how many spreads above the mean
     the second to sixth are of the middle photo.
     """
     most = near.similar[:, 1 : BACKGROUND + 1].astype(np.float64)

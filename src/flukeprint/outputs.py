@@ -66,7 +66,7 @@ def json_line(answer: Identification, top: int, more: Mapping[str, Any] = NOTHIN
     """One line of ASCII JSON: the photo, what was seen, the ``top`` candidates, ``new``, ``error``.
 
     See :func:`seen_in` for what was seen; a photo without a fluke has no candidates, and ``new``
-    is null. ``to_review`` is there where a miss rate was asked for. ``more`` is told behind that.
+    is null. ``to_review`` is there where a miss rate was asked for. ``more`` comes behind that.
 
     ``json.loads`` gives every name back as it was, also one that is not valid UTF-8 on disk.
     """
@@ -134,18 +134,18 @@ def remarks(look: Look) -> list[str]:
     fluke, quality = look.fluke, look.quality
     if not fluke.seen:
         return ["no fluke seen"]
-    told = []
+    notes = []
     if fluke.others:
-        told.append(f"the largest of {fluke.others + 1} flukes is used")
+        notes.append(f"the largest of {fluke.others + 1} flukes is used")
     if fluke.upside_down:
-        told.append("upside down, turned")
+        notes.append("upside down, turned")
     if abs(quality.tilt_deg) >= TILTED_DEG:
-        told.append(f"tilted by {abs(quality.tilt_deg):.0f} degrees, levelled")
+        notes.append(f"tilted by {abs(quality.tilt_deg):.0f} degrees, levelled")
     if min(quality.width_px, quality.height_px) < SMALL_PX:
-        told.append(f"small: {quality.width_px:.0f} x {quality.height_px:.0f} pixels")
+        notes.append(f"small: {quality.width_px:.0f} x {quality.height_px:.0f} pixels")
     if quality.value < POOR:
-        told.append("poor photo")
-    return told
+        notes.append("poor photo")
+    return notes
 
 
 def write_csv(answers: Sequence[Identification], top: int, path: Path) -> None:
@@ -195,7 +195,7 @@ def _answers(rows: Iterator[list[str]]) -> Iterator[Identification]:
         pairs = zip(row[5:-1:2], row[6:-1:2], strict=True)
         yield Identification(
             unguard(row[0]),
-            tuple(Candidate(unguard(name), float(told)) for name, told in pairs if told),
+            tuple(Candidate(unguard(name), float(prob)) for name, prob in pairs if prob),
             float(row[3]) if row[3] else None,
             unguard(row[-1]) or None,
         )

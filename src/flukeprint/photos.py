@@ -51,7 +51,7 @@ TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
-Told = TypeVar("Told")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def photos_under(folder: Path) -> Iterator[Path]:
 
 def left_out(paths: Iterable[Path]) -> list[str]:
     """A line for each folder with pictures in formats that flukeprint does not read."""
-    told = ((folder, _left_out(folder)) for folder in paths if os.path.isdir(folder))
-    return [f"{folder}: {line}" for folder, line in told if line]
+    skipped = ((folder, _left_out(folder)) for folder in paths if os.path.isdir(folder))
+    return [f"{folder}: {line}" for folder, line in skipped if line]
 
 
 def _left_out(folder: Path) -> str:
@@ -187,13 +187,15 @@ class _Room:
 _ROOM = _Room(MAX_PIXELS)
 
 
-def whole(photo: PhotoFile, tell: Callable[[Image.Image, tuple[int, int]], Told]) -> Told | Failure:
+def whole(
+    photo: PhotoFile, tell: Callable[[Image.Image, tuple[int, int]], Result]
+) -> Result | Failure:
     """Decode a photo as small as can be, to see that it is whole; then what ``tell`` reads of it.
 
     ``tell`` is given the open picture, and its width and height in pixels as the file has them.
     """
 
-    def check(image: Image.Image) -> Told:
+    def check(image: Image.Image) -> Result:
         size_px = image.size
         image.draft("L", (LEAST_PX, LEAST_PX))
         with _ROOM.taken(image.size[0] * image.size[1]):
@@ -214,7 +216,7 @@ def _decoded(photo: PhotoFile, mode: str, least_px: int) -> NDArray[np.uint8] | 
     return _opened(photo, upright)
 
 
-def _opened(photo: PhotoFile, use: Callable[[Image.Image], Told]) -> Told | Failure:
+def _opened(photo: PhotoFile, use: Callable[[Image.Image], Result]) -> Result | Failure:
     """What ``use`` makes of the open picture, or why it cannot be decoded."""
     try:
         with Image.open(io.BytesIO(photo.data), formats=FORMATS) as image:

@@ -66,9 +66,9 @@ def run(job: str, folder: Path, say: Say) -> None:
         elif job == "add":
             for first in range(0, 40, 5):
                 batch = [photo(n, f"new {n % 7}", date=f"20{n % 90:02}") for n in range(200, 240)]
-                told = book.add_photos(batch[first : first + 5], who="Ann")
-                if told.event:
-                    say(told.event)
+                reported = book.add_photos(batch[first : first + 5], who="Ann")
+                if reported.event:
+                    say(reported.event)
         else:
             todo = {"decide": verdicts, "merge": merges, "backup": renames}[job]()
             for decision in todo[book.revision - 1 :]:
@@ -83,10 +83,10 @@ def _import(book: Catalogue, photos: Path, say: Say) -> None:
     plain = book.add_photos
 
     def add(incoming: Sequence[Incoming], *, who: str, why: str, dry_run: bool) -> Import:
-        told = plain(incoming, who=who, why=why, dry_run=dry_run)
-        if told.event:
-            say(told.event)
-        return told
+        reported = plain(incoming, who=who, why=why, dry_run=dry_run)
+        if reported.event:
+            say(reported.event)
+        return reported
 
     book.add_photos = add  # type: ignore[assignment, method-assign]
     before, arrive.BATCH = arrive.BATCH, 4

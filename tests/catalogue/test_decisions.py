@@ -50,12 +50,12 @@ def test_the_start(book: Catalogue) -> None:
 
 
 def test_same(book: Catalogue) -> None:
-    told = book.decide(Same(4, 2), who="Bo", why="the notch")
-    assert told.lines == (
+    reported = book.decide(Same(4, 2), who="Bo", why="the notch")
+    assert reported.lines == (
         "photo 4 (4.jpg): unidentified -> B (individual 2)",
         "photo 4 (4.jpg): state none -> confirmed",
     )
-    assert (told.event, told.revision, book.revision) == (2, 2, 2)
+    assert (reported.event, reported.revision, book.revision) == (2, 2, 2)
     assert placed(book) == START | {4: (2, "confirmed")}
     (entry,) = book.photo_history(4)
     assert (entry.event.who, entry.event.why, entry.event.kind) == ("Bo", "the notch", "same")
@@ -65,14 +65,14 @@ def test_same(book: Catalogue) -> None:
 
 
 def test_same_confirms_an_imported_label(book: Catalogue) -> None:
-    told = book.decide(Same(1, 1), who="Bo")
-    assert told.lines == ("photo 1 (1.jpg): state imported -> confirmed",)
+    reported = book.decide(Same(1, 1), who="Bo")
+    assert reported.lines == ("photo 1 (1.jpg): state imported -> confirmed",)
 
 
 def test_different(book: Catalogue) -> None:
     book.decide(Different(4, 1), who="Bo")
-    told = book.decide(Different(1, 1), who="Bo")
-    assert told.lines == (
+    reported = book.decide(Different(1, 1), who="Bo")
+    assert reported.lines == (
         "photo 1 (1.jpg): is not A (individual 1)",
         "photo 1 (1.jpg): A (individual 1) -> unidentified",
         "photo 1 (1.jpg): state imported -> none",
@@ -85,8 +85,8 @@ def test_different(book: Catalogue) -> None:
 
 
 def test_new(book: Catalogue) -> None:
-    told = book.decide(New(5, " C "), who="Bo")
-    assert told.lines[:2] == (
+    reported = book.decide(New(5, " C "), who="Bo")
+    assert reported.lines[:2] == (
         "C (individual 3): comes into being",
         "C (individual 3): name none -> C",
     )
@@ -118,8 +118,8 @@ def test_move(book: Catalogue) -> None:
 
 def test_box_and_facts(book: Catalogue) -> None:
     box = Box(0.1, 0.2, 0.9, 0.8)
-    told = book.decide(CorrectBox(4, box), who="Bo")
-    assert told.lines == ("photo 4 (4.jpg): box none -> [0.1, 0.2, 0.9, 0.8]",)
+    reported = book.decide(CorrectBox(4, box), who="Bo")
+    assert reported.lines == ("photo 4 (4.jpg): box none -> [0.1, 0.2, 0.9, 0.8]",)
     book.decide(Describe(4, date="2020-05-12", place="bay", photographer="Cy"), who="Bo")
     now = book.photo(4)
     assert now.box == box
@@ -128,8 +128,8 @@ def test_box_and_facts(book: Catalogue) -> None:
 
 def test_merge(book: Catalogue) -> None:
     book.decide(Different(4, 2), who="Bo")
-    told = book.decide(Merge(1, 2), who="Bo")
-    assert told.lines == (
+    reported = book.decide(Merge(1, 2), who="Bo")
+    assert reported.lines == (
         "photo 3 (3.jpg): B (individual 2) -> A (individual 1)",
         "photo 3 (3.jpg): no longer noted: imported as B (individual 2)",
         "photo 3 (3.jpg): imported as A (individual 1)",
@@ -161,8 +161,8 @@ def test_merge_against_a_verdict(book: Catalogue) -> None:
 
 def test_split(book: Catalogue) -> None:
     book.decide(Merge(1, 2), who="Bo")
-    told = book.decide(Split(1, (3, 3), "B"), who="Bo")
-    assert told.lines[0] == "A (individual 1): no longer known as B"
+    reported = book.decide(Split(1, (3, 3), "B"), who="Bo")
+    assert reported.lines[0] == "A (individual 1): no longer known as B"
     assert placed(book) == START | {3: (3, "confirmed")}
     assert (book.find("B"), book.individual(1).aliases) == (3, ())
     assert "is not one of A (individual 1)'s" in refused(book, Split(1, (3,), "C"))
@@ -171,8 +171,8 @@ def test_split(book: Catalogue) -> None:
 
 
 def test_rename_keeps_the_old_name_as_an_alias(book: Catalogue) -> None:
-    told = book.decide(Rename(1, "Notch"), who="Bo")
-    assert told.lines == (
+    reported = book.decide(Rename(1, "Notch"), who="Bo")
+    assert reported.lines == (
         "Notch (individual 1): name A -> Notch",
         "Notch (individual 1): also known as A",
     )
@@ -210,9 +210,9 @@ def test_a_preview_says_the_same_and_notes_nothing(book: Catalogue) -> None:
     for decision in (Same(4, 1), New(5, "C"), Merge(1, 2), Split(1, (2,), "D"), Rename(1, "E")):
         preview = book.decide(decision, who="Bo", dry_run=True)
         assert book.path.read_bytes() == before
-        told = book.decide(decision, who="Bo")
-        assert told.lines == preview.lines
-        assert (preview.event, preview.revision) == (None, told.revision - 1)
+        reported = book.decide(decision, who="Bo")
+        assert reported.lines == preview.lines
+        assert (preview.event, preview.revision) == (None, reported.revision - 1)
         before = book.path.read_bytes()
 
 

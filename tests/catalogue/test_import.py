@@ -41,16 +41,16 @@ ANN = "Ann"
 
 def test_importing_again_changes_nothing(book: Catalogue) -> None:
     before = book.path.read_bytes()
-    told = book.add_photos([photo(1, "A"), photo(3, "B"), photo(4)], who=ANN)
-    assert told.event is None
-    assert told.arrived == Arrived(known=3)
+    reported = book.add_photos([photo(1, "A"), photo(3, "B"), photo(4)], who=ANN)
+    assert reported.event is None
+    assert reported.arrived == Arrived(known=3)
     assert book.path.read_bytes() == before
 
 
 def test_a_preview_of_an_import(book: Catalogue) -> None:
     before = book.path.read_bytes()
-    told = book.add_photos([photo(6, "C")], who=ANN, dry_run=True)
-    assert told.arrived == Arrived(photos=1, files=1, individuals=1)
+    reported = book.add_photos([photo(6, "C")], who=ANN, dry_run=True)
+    assert reported.arrived == Arrived(photos=1, files=1, individuals=1)
     assert book.path.read_bytes() == before
 
 
@@ -63,8 +63,8 @@ def test_a_file_and_its_copy_are_one_photo(book: Catalogue) -> None:
 
 
 def test_a_moved_photo_is_found_again(book: Catalogue) -> None:
-    told = book.add_photos([photo(4, path="2020/4.jpg")], who=ANN)
-    assert told.arrived == Arrived(files=1, moved=1)
+    reported = book.add_photos([photo(4, path="2020/4.jpg")], who=ANN)
+    assert reported.arrived == Arrived(files=1, moved=1)
     assert book.photo(4).paths == ("2020/4.jpg",)
     assert book.counts() == Counts(5, 5, 2, 2, 0)
     book.add_photos([photo(4)], who=ANN)  # and back
@@ -77,8 +77,8 @@ def test_another_photo_in_place_of_one(book: Catalogue) -> None:
 
 
 def test_labels_that_disagree_wait_for_a_person(book: Catalogue) -> None:
-    told = book.add_photos([photo(1, "B"), photo(6, "C"), photo(6, "A")], who=ANN)
-    assert told.arrived.conflicts == (
+    reported = book.add_photos([photo(1, "B"), photo(6, "C"), photo(6, "A")], who=ANN)
+    assert reported.arrived.conflicts == (
         "photo 1 (1.jpg): labelled B (individual 2), before A (individual 1)",
         "photo 6 (6.jpg): labelled A (individual 1), before C (individual 3)",
     )
@@ -114,12 +114,12 @@ def test_a_label_finds_an_individual_by_its_alias(book: Catalogue) -> None:
 
 
 def test_facts_and_those_that_disagree(book: Catalogue) -> None:
-    told = {"date": "2020-05-12", "place": "bay", "photographer": "Cy", "encounter": "e1"}
-    book.add_photos([photo(4, **told)], who=ANN)
-    assert book.photo(4).facts == told
+    reported = {"date": "2020-05-12", "place": "bay", "photographer": "Cy", "encounter": "e1"}
+    book.add_photos([photo(4, **reported)], who=ANN)
+    assert book.photo(4).facts == reported
     again = book.add_photos([photo(4, encounter="e2")], who=ANN)
     assert again.arrived.conflicts == ("photo 4: encounter e2, before e1",)
-    assert book.photo(4).facts == told
+    assert book.photo(4).facts == reported
     assert book.conflicts() == [4]
     book.decide(Move(4, encounter="e2"), who="Bo")
     assert (book.photo(4).facts["encounter"], book.conflicts()) == ("e2", [])
@@ -276,7 +276,7 @@ def test_a_sheet_that_cannot_be_understood(
 
 
 @pytest.mark.parametrize(
-    ("told", "kept"),
+    ("reported", "kept"),
     [
         ("2018", "2018"),
         ("2018-05", "2018-05"),
@@ -287,28 +287,28 @@ def test_a_sheet_that_cannot_be_understood(
         ("2018-05-03T07:08:09+02:00", "2018-05-03T07:08:09+02:00"),
     ],
 )
-def test_dates_are_kept_in_one_form(told: str, kept: str) -> None:
-    assert checked_fact("date", told) == kept
+def test_dates_are_kept_in_one_form(reported: str, kept: str) -> None:
+    assert checked_fact("date", reported) == kept
 
 
 @pytest.mark.parametrize(
-    "told", ["201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "May", "２０１８"]
+    "reported", ["201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "May", "２０１８"]
 )
-def test_dates_that_could_only_be_guessed_are_refused(told: str) -> None:
+def test_dates_that_could_only_be_guessed_are_refused(reported: str) -> None:
     with pytest.raises(FlukeprintError, match="is not a date"):
-        checked_fact("date", told)
+        checked_fact("date", reported)
 
 
-@pytest.mark.parametrize("told", ["1_1", "nan", "1e1", "1,2,3", "1.2,3", "１"])
-def test_degrees_that_are_no_plain_number(told: str) -> None:
+@pytest.mark.parametrize("text", ["1_1", "nan", "1e1", "1,2,3", "1.2,3", "１"])
+def test_degrees_that_are_no_plain_number(text: str) -> None:
     with pytest.raises(FlukeprintError, match="is not a latitude"):
-        checked_fact("latitude", told)
+        checked_fact("latitude", text)
     assert checked_fact("latitude", "-0.00000001") == "0"
     assert checked_fact("latitude", "-12,5") == "-12.5"
 
 
 @pytest.mark.parametrize(
-    ("told", "dmy", "mdy"),
+    ("text", "dmy", "mdy"),
     [
         ("05/12/2026", "2026-12-05", "2026-05-12"),
         ("5.12.2026 10:30", "2026-12-05 10:30", "2026-05-12 10:30"),
@@ -318,8 +318,8 @@ def test_degrees_that_are_no_plain_number(told: str) -> None:
         ("5.12.26", "5.12.26", "5.12.26"),
     ],
 )
-def test_dates_that_end_with_their_year(told: str, dmy: str, mdy: str) -> None:
-    assert [year_first(told, order) for order in (*ORDERS, "")] == [dmy, mdy, told]
+def test_dates_that_end_with_their_year(text: str, dmy: str, mdy: str) -> None:
+    assert [year_first(text, order) for order in (*ORDERS, "")] == [dmy, mdy, text]
 
 
 def test_a_sheet_says_which_comes_first_the_day_or_the_month(kaggle: Path) -> None:

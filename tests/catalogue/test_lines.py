@@ -116,10 +116,10 @@ def refused(raw: bytes, folder: Path) -> str:
     """What reading these lines says; nothing may be left behind."""
     folder.mkdir(exist_ok=True)
     (folder / "a.jsonl").write_bytes(raw)
-    with pytest.raises(FlukeprintError) as told:
+    with pytest.raises(FlukeprintError) as reported:
         read_lines(folder / "a.jsonl", folder / "a.fpc")
     assert [path.name for path in folder.iterdir()] == ["a.jsonl"]
-    return str(told.value).removeprefix(str(folder / "a.jsonl"))
+    return str(reported.value).removeprefix(str(folder / "a.jsonl"))
 
 
 @given(data=st.data())
@@ -159,8 +159,8 @@ def test_lines_cut_off_or_added(written: bytes, tmp_path: Path) -> None:
     lines = written.splitlines(keepends=True)
     last = len(lines)
     for count in (0, 1, 5, last - 1):
-        told = refused(b"".join(lines[:count]), tmp_path / str(count))
-        assert told.startswith(f", line {count + 1}: the lines end before this one, too early")
+        reported = refused(b"".join(lines[:count]), tmp_path / str(count))
+        assert reported.startswith(f", line {count + 1}: the lines end before this one, too early")
     assert f", line {last}: not as" in refused(written[:-1], tmp_path / "end")
     assert f", line {last}: not as" in refused(written[:-9], tmp_path / "nine")
     assert f", line {last + 1}: not as" in refused(written + lines[-1], tmp_path / "added")
@@ -183,9 +183,9 @@ def forged(full: Path, tmp_path: Path, sql: str) -> bytes:
 
 def test_the_seals_still_count(full: Path, tmp_path: Path) -> None:
     raw = forged(full, tmp_path, "UPDATE event SET why = 'other' WHERE id = 2")
-    told = refused(raw, tmp_path / "x")
-    line = int(told.removeprefix(", line ").partition(":")[0])
-    assert told.endswith("event 2 is not as it was written; rescue the catalogue it came from")
+    reported = refused(raw, tmp_path / "x")
+    line = int(reported.removeprefix(", line ").partition(":")[0])
+    assert reported.endswith("event 2 is not as it was written; rescue the catalogue it came from")
     assert json.loads(raw.splitlines()[line - 1])["row"]["id"] == 2
 
 
@@ -194,13 +194,13 @@ def test_a_newer_version(full: Path, tmp_path: Path) -> None:
     first = lines_of._sum(lines_of.FIRST_SUM, body)
     raw = body + f',"sum":"{first}"}}\n'.encode()
     assert "made by a newer flukeprint (version 99" in refused(raw, tmp_path / "a")
-    for body, told in (
+    for body, reported in (
         (b'{"format":"x","version":1,"meta":{}', "line 1: not a catalogue's lines"),
         (b'{"format":"flukeprint catalogue","version":1,"meta":[]', "not a catalogue's lines"),
         (b"[1", "line 1: not a line of a catalogue"),
     ):
         raw = body + f',"sum":"{lines_of._sum(lines_of.FIRST_SUM, body)}"}}\n'.encode()
-        assert told in refused(raw, tmp_path / "b")
+        assert reported in refused(raw, tmp_path / "b")
 
 
 def test_a_file_that_is_there_stays(full: Path, written: bytes, tmp_path: Path) -> None:
@@ -230,8 +230,8 @@ def test_a_rescued_catalogue(full: Path, tmp_path: Path) -> None:
 def test_any_names(tmp_path_factory: pytest.TempPathFactory, names: list[str], why: str) -> None:
     folder = tmp_path_factory.mktemp("names")
     with Catalogue.create(folder / "a.fpc") as book:
-        told = [photo(number, name, place=name) for number, name in enumerate(names, 1)]
-        book.add_photos(told, who=names[0], why=why.encode(errors="ignore").decode())
+        reported = [photo(number, name, place=name) for number, name in enumerate(names, 1)]
+        book.add_photos(reported, who=names[0], why=why.encode(errors="ignore").decode())
     write_lines(folder / "a.fpc", folder / "a.jsonl")
     read_lines(folder / "a.jsonl", folder / "b.fpc")
     assert dump(folder / "b.fpc") == dump(folder / "a.fpc")

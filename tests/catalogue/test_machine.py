@@ -222,11 +222,11 @@ class Decisions(RuleBasedStateMachine):
                 sets["p", number, "state", ""] = "conflict"
                 if how != "confirmed" and not self.model.was_confirmed(number):
                     sets["p", number, "individual", ""] = None
-        told = self.book.add_photos([photo(number, name)], who="Ann")
+        reported = self.book.add_photos([photo(number, name)], who="Ann")
         if sets:
             self.model.note(sets)
             self.model.made += not known
-        assert told.event == (self.model.last if sets else None)
+        assert reported.event == (self.model.last if sets else None)
 
     @rule(number=photos)
     def imported_unnamed(self, number: int) -> None:
@@ -235,10 +235,10 @@ class Decisions(RuleBasedStateMachine):
             sets["p", number, "unnamed", ""] = 1
             if state.get(("p", number, "state", "")) == "imported":
                 sets["p", number, "state", ""] = "conflict"
-        told = self.book.add_photos([photo(number, NEW_WHALE)], who="Ann")
+        reported = self.book.add_photos([photo(number, NEW_WHALE)], who="Ann")
         if sets:
             self.model.note(sets)
-        assert told.event == (self.model.last if sets else None)
+        assert reported.event == (self.model.last if sets else None)
 
     @rule(number=photos, encounter=encounters)
     def imported_encounter(self, number: int, encounter: str) -> None:
@@ -248,10 +248,10 @@ class Decisions(RuleBasedStateMachine):
             sets["p", number, "encounter", ""] = encounter
         elif known != encounter and ("p", number, "other encounter", encounter) not in state:
             sets["p", number, "other encounter", encounter] = "open"
-        told = self.book.add_photos([photo(number, encounter=encounter)], who="Ann")
+        reported = self.book.add_photos([photo(number, encounter=encounter)], who="Ann")
         if sets:
             self.model.note(sets)
-        assert told.event == (self.model.last if sets else None)
+        assert reported.event == (self.model.last if sets else None)
 
     @rule(number=photos, individual=st.none() | individuals, encounter=encounters)
     def move_to_encounter(self, number: int, individual: int | None, encounter: str) -> None:

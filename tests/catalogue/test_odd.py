@@ -144,8 +144,8 @@ def test_numbers_have_to_be_numbers(book: Catalogue, decision: Decision) -> None
 def test_a_file_name_is_no_command_to_the_terminal(book: Catalogue) -> None:
     book.add_photos([photo(6, path="a\n\x1b[2Jb.jpg")], who="Ann")
     assert book.photo(6).paths == ("a\n\x1b[2Jb.jpg",)
-    told = book.decide(Same(6, 1), who="Bo")
-    assert told.lines[1] == "photo 6 (a\ufffd\ufffd[2Jb.jpg): state none -> confirmed"
+    reported = book.decide(Same(6, 1), who="Bo")
+    assert reported.lines[1] == "photo 6 (a\ufffd\ufffd[2Jb.jpg): state none -> confirmed"
     assert "photo 6 (a\ufffd\ufffd[2Jb.jpg) is confirmed" in refused(book, Same(6, 1))
 
 

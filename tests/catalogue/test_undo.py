@@ -66,8 +66,8 @@ def test_each_kind_and_back_and_forth(book: Catalogue, decision: Decision) -> No
 
 def test_an_undo_says_what_it_put_back(book: Catalogue) -> None:
     decide(book, Rename(1, "Z"))
-    told = book.decide(Undo(2), who="Cy", why="a slip")
-    assert told.lines == (
+    reported = book.decide(Undo(2), who="Cy", why="a slip")
+    assert reported.lines == (
         "A (individual 1): name Z -> A",
         "A (individual 1): no longer known as A",
     )

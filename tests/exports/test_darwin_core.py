@@ -26,7 +26,7 @@ write = FORMATS["darwin-core"]
 
 def test_the_whole_archive(tmp_path: Path) -> None:
     out = tmp_path / "a.zip"
-    told = write(exporting(), out)
+    notes = write(exporting(), out)
     core, media = read(out)
     assert media == []
     with zipfile.ZipFile(out) as archive:
@@ -52,7 +52,7 @@ def test_the_whole_archive(tmp_path: Path) -> None:
     ]
     assert unguard(core[2]["organismName"]) == '=Pepper, "the" one'
     assert core[4]["associatedMedia"] == ""
-    assert told == (
+    assert notes == (
         f"5 occurrences: {out}",
         "left out 1 photo, trip/4.JPG: nobody said of it that it shows a whale",
         "left out 1 photo, trip/7.JPG: no date, which an occurrence has to have",
@@ -125,8 +125,8 @@ def test_the_same_catalogue_gives_the_same_bytes(tmp_path: Path) -> None:
 )
 def test_whose_data_these_are(tmp_path: Path, licence: str, url: str) -> None:
     out = tmp_path / "a.zip"
-    told = write(exporting(title="A <b> & c", publisher="Whales & Co", licence=licence), out)
-    assert not any("eml.xml" in line for line in told)
+    notes = write(exporting(title="A <b> & c", publisher="Whales & Co", licence=licence), out)
+    assert not any("eml.xml" in line for line in notes)
     top = eml(zipfile.ZipFile(out).read("eml.xml"))
     assert top.findtext("dataset/title") == "A <b> & c"
     assert top.findtext("dataset/contact/organizationName") == "Whales & Co"
@@ -145,10 +145,10 @@ def test_what_cannot_be_said(tmp_path: Path, chosen: dict[str, Any], message: st
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("told", ["2020-13", "2020-1", "20200101", "2020-01-01T10:00", "x"])
-def test_the_strict_reader_is_strict(told: str) -> None:
+@pytest.mark.parametrize("text", ["2020-13", "2020-1", "20200101", "2020-01-01T10:00", "x"])
+def test_the_strict_reader_is_strict(text: str) -> None:
     with pytest.raises((AssertionError, ValueError)):
-        is_date(told)
+        is_date(text)
 
 
 @given(st.dictionaries(st.integers(1, 5), NAME, min_size=1), st.data())

@@ -22,7 +22,7 @@ def test_sidecars_in_a_folder(tmp_path: Path) -> None:
     (root / "trip" / "2.JPG.xmp").write_text(OTHERS)
     (root / "trip" / "3.JPG.xmp").write_text("<broken")
     photos = (*exporting().photos, photo(8, 1, path="../x.jpg"), photo(9, 1, path="a.b/c.jpg"))
-    told = write(exporting(*photos, root=root, names={1: "Salt", 2: "P", 3: "N/A"}), out)
+    notes = write(exporting(*photos, root=root, names={1: "Salt", 2: "P", 3: "N/A"}), out)
     found = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
     assert sorted(found) == [
         *("a.b/c.jpg.xmp", "trip/1.JPG.xmp", "trip/2.JPG.xmp", "trip/7.JPG.xmp")
@@ -31,7 +31,7 @@ def test_sidecars_in_a_folder(tmp_path: Path) -> None:
     assert tags(found["trip/2.JPG.xmp"].read_bytes())["dc"] == ["boat", "R&D", "<calf>", "Salt"]
     assert tags(found["trip/7.JPG.xmp"].read_bytes()) == flat("N-A")
     assert (root / "trip" / "2.JPG.xmp").read_text() == OTHERS
-    assert told == (
+    assert notes == (
         f"4 sidecars written, 0 were so already: {out}",
         "2 files of unidentified photos, without tags of ours: no sidecar",
         f"left {root}/trip/3.JPG.xmp alone: it is not well-formed XML: "
@@ -55,7 +55,7 @@ def test_sidecars_beside_the_photos(tmp_path: Path) -> None:
         photo(5, 1, path="gone.JPG"),
         photo(6, 3, path="1.png"),
     )
-    told = write(
+    notes = write(
         exporting(*photos, root=tmp_path, in_place=True, sidecars="bare"), tmp_path / "unused"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -64,7 +64,7 @@ def test_sidecars_beside_the_photos(tmp_path: Path) -> None:
     assert (tmp_path / "2.xmp").read_bytes() == EMPTY
     assert (tmp_path / "3.xmp").read_text() == SALT
     assert all(path.read_bytes() == b"photo" for path in tmp_path.glob("*.JPG"))
-    assert told == (
+    assert notes == (
         "2 sidecars written, 0 were so already: beside the photos",
         "left out 1.xmp: it would be the sidecar of 1.JPG and 1.png",
         "left out 4.JPG: 4.xmp is a link",

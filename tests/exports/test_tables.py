@@ -35,7 +35,7 @@ NAME = st.text(st.sampled_from("=+-@'\",;|/\t ") | PRINTED, min_size=1, max_size
 
 def test_captures_by_year(tmp_path: Path) -> None:
     out = tmp_path / "h.csv"
-    told = FORMATS["capture-history"](exporting(probabilities={1: 0.9, 2: 1 / 3, 3: 0.25}), out)
+    notes = FORMATS["capture-history"](exporting(probabilities={1: 0.9, 2: 1 / 3, 3: 0.25}), out)
     assert out.read_text() == (
         '"individual","2018","2019","2020"\n"\'=Pepper, ""the"" one",0,1,0\n"Salt",1,0,1\n'
     )
@@ -45,7 +45,7 @@ def test_captures_by_year(tmp_path: Path) -> None:
         '"Salt","2018",2,"confirmed",0.9\n'
         '"Salt","2020",1,"confirmed",""\n'
     )
-    assert told == (
+    assert notes == (
         f"2 individuals, 3 occasions: {out} and h-matches.csv",
         "h.csv: 1 cell begins with ' lest a spreadsheet runs them",
         "h-matches.csv: 1 cell begins with ' lest a spreadsheet runs them",
@@ -121,7 +121,7 @@ def _merge(book: Catalogue, *, kept: int, gone: int) -> int | None:
 
 def test_the_photos_table(tmp_path: Path) -> None:
     out = tmp_path / "photos.csv"
-    told = FORMATS["photos"](exporting(), out)
+    notes = FORMATS["photos"](exporting(), out)
     assert out.read_text() == (
         '"image_id","path","identity","date"\n'
         '1,"trip/1.JPG","Salt","2018-07-01T10:20:30"\n'
@@ -131,7 +131,7 @@ def test_the_photos_table(tmp_path: Path) -> None:
         '5,"trip/5.JPG","unknown","2019"\n'
         '7,"trip/7.JPG","Ænima",""\n'
     )
-    assert told == (
+    assert notes == (
         f"6 photos, 2 of them unknown: {out}",
         "photos.csv: 1 cell begins with ' lest a spreadsheet runs them",
         "left out 1 photo, photo 6: no file of it is known any more",
@@ -143,12 +143,12 @@ def test_the_photos_table(tmp_path: Path) -> None:
 def test_the_competitions_table(tmp_path: Path) -> None:
     out = tmp_path / "train.csv"
     twins = (photo(8, 1, path="a/x.JPG"), photo(9, 3, path="b/X.jpg"), photo(10, 3, "conflict"))
-    told = FORMATS["competition"](exporting(*exporting().photos, *twins), out)
+    notes = FORMATS["competition"](exporting(*exporting().photos, *twins), out)
     assert out.read_text() == (
         '"Image","Id"\n"1.JPG","Salt"\n"2.JPG","Salt"\n"3.JPG","\'=Pepper, ""the"" one"\n'
         '"5.JPG","new_whale"\n"7.JPG","Ænima"\n"10.JPG","Ænima"\n'
     )
-    assert told == (
+    assert notes == (
         f"6 photos: {out}",
         "train.csv: 1 cell begins with ' lest a spreadsheet runs them",
         "left out 1 photo, trip/4.JPG: unidentified",
@@ -167,8 +167,8 @@ def test_a_catalogue_goes_out_as_it_came_in(book: Catalogue, tmp_path: Path) -> 
     rows = list(csv.DictReader((tmp_path / "p.csv").open()))
     assert [row["identity"] for row in rows] == ["A", "A", "B", "unknown", "unknown"]
     for name, write in FORMATS.items():
-        told = write(Exporting((), {}, tmp_path / "nowhere"), tmp_path / f"empty-{name}")
-        assert told[0].startswith("0 ")
+        notes = write(Exporting((), {}, tmp_path / "nowhere"), tmp_path / f"empty-{name}")
+        assert notes[0].startswith("0 ")
 
 
 @given(st.lists(st.tuples(NAME, NAME), max_size=4))

@@ -19,7 +19,7 @@ write = FORMATS["wildbook"]
 
 
 def test_a_sheet(tmp_path: Path) -> None:
-    told = write(exporting(), tmp_path)
+    notes = write(exporting(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["wildbook-1.csv"]
     assert (tmp_path / "wildbook-1.csv").read_text().splitlines() == [
         '"Encounter.mediaAsset0","Encounter.mediaAsset1","Encounter.year","Encounter.month",'
@@ -34,7 +34,7 @@ def test_a_sheet(tmp_path: Path) -> None:
         '"4.JPG","",2020,1,2,"","","Megaptera","novaeangliae","","","","","",""',
         '"5.JPG","",2019,"","","","","Megaptera","novaeangliae",1.5,-2.0,"","","",""',
     ]
-    assert told == (
+    assert notes == (
         f"5 photos in 4 encounters, 1 sheet: {tmp_path}",
         "left out 1 photo, photo 6: no file of it is known any more",
         "left out 1 photo, trip/7.JPG: no date, and Wildbook asks for a year at least",
@@ -66,10 +66,10 @@ def test_sheets_are_all_there_or_none(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_two_hundred_rows_a_sheet(tmp_path: Path) -> None:
-    told = write(exporting(*(photo(n, date="2020") for n in range(1, 402))), tmp_path)
+    notes = write(exporting(*(photo(n, date="2020") for n in range(1, 402))), tmp_path)
     lines = {path.name: len(path.read_text().splitlines()) for path in tmp_path.iterdir()}
     assert lines == {"wildbook-1.csv": 201, "wildbook-2.csv": 201, "wildbook-3.csv": 2}
-    assert told[0].startswith("401 photos in 401 encounters, 3 sheets")
+    assert notes[0].startswith("401 photos in 401 encounters, 3 sheets")
     with pytest.raises(FlukeprintError, match="holds sheets already"):
         write(exporting(), tmp_path)
 
@@ -83,14 +83,14 @@ def test_photos_that_wildbook_cannot_tell_apart(tmp_path: Path) -> None:
         photo(5, path="5.jpg", date="2020", encounter="two boats"),
         photo(6, path="6.jpg", date="2020", encounter="two boats"),
     )
-    told = write(exporting(*photos), tmp_path)
+    notes = write(exporting(*photos), tmp_path)
     rows = list(csv.DictReader((tmp_path / "wildbook-1.csv").open()))
     assert [row["Encounter.mediaAsset0"] for row in rows] == [
         *("é (1).jpg", "4.jpg", "5.jpg", "6.jpg")  # of unidentified ones, each its own row
     ]
     assert {row["Encounter.sightingID"] for row in rows} == {sighting_id("two boats")}
-    assert any("left out 2 photos, such as a/x.jpg: another" in line for line in told)
-    assert any(line.startswith("1 file name, é (1).jpg: Wildbook takes letters") for line in told)
+    assert any("left out 2 photos, such as a/x.jpg: another" in line for line in notes)
+    assert any(line.startswith("1 file name, é (1).jpg: Wildbook takes letters") for line in notes)
 
 
 @given(NAME, NAME)

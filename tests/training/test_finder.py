@@ -1,4 +1,4 @@
-"""Tests of a run's fluke finder: made once, kept, read back, told how well it does."""
+"""Tests of a run's fluke finder: made once, kept, read back, and scored."""
 
 from pathlib import Path
 from typing import Any
@@ -163,19 +163,19 @@ def test_without_boxes_all_photos_to_learn_from_are_the_networks_to_box(
 def test_the_finder_is_checked_on_boxes_that_it_did_not_learn_from(table: Table) -> None:
     localiser, names = FlukeNet().eval(), [row.name for row in table.rows]
     collection = Collection(table, {name: n for n, name in enumerate(names)}, {}, ())
-    told = check_localiser(localiser, table.source, collection, SPLIT)
-    assert told == "flukes: no boxes drawn by hand to check against"
+    answers = check_localiser(localiser, table.source, collection, SPLIT)
+    assert answers == "flukes: no boxes drawn by hand to check against"
     boxes_file(table.source).write_text(BOXES, encoding="utf-8")
     boxed = making.hand_boxes(boxes_file(table.source), table, ["q"])
     wanted = making.mean_overlap(localiser, boxed)
-    told = check_localiser(localiser, table.source, collection, SPLIT)
-    assert told == (
+    answers = check_localiser(localiser, table.source, collection, SPLIT)
+    assert answers == (
         f"flukes: mean overlap {wanted:.3f} with 1 boxes drawn by hand on photos kept from training"
     )
     table.rows[names.index("q")].path.write_bytes(b"broken")
     readable = Collection(table, {"a": 0, "b": 1, "c": 2, "r": 3}, {}, ())
-    told = check_localiser(localiser, table.source, readable, SPLIT)
-    assert told == "flukes: no boxes drawn by hand to check against"
+    answers = check_localiser(localiser, table.source, readable, SPLIT)
+    assert answers == "flukes: no boxes drawn by hand to check against"
 
 
 def test_boxes_lie_beside_a_listing_or_in_its_folder(table: Table) -> None:

@@ -32,14 +32,14 @@ def _photos(count: int, seed: int = 100) -> Tensor:
 
 def _told(net: FlukeNet, photos: Tensor) -> Tensor:
     with torch.inference_mode():
-        told = net(photos)
-    assert isinstance(told, Tensor)
-    return told
+        answers = net(photos)
+    assert isinstance(answers, Tensor)
+    return answers
 
 
 def test_eight_numbers_for_each_of_144_places(net: FlukeNet) -> None:
-    told = _told(net, _photos(3))
-    assert (told.shape, told.dtype) == ((3, 144, 8), torch.float32)
+    answers = _told(net, _photos(3))
+    assert (answers.shape, answers.dtype) == ((3, 144, 8), torch.float32)
     assert (PLACES, NUMBERS) == (12, 8)
     # Each number is one that some part of the answer is made of.
     places = [LOGIT, *range(NUMBERS)[CORNERS], UPSIDE_DOWN, SLOPE, SHOWN]
@@ -68,17 +68,17 @@ def test_whether_there_is_a_fluke_is_the_same_at_all_places(net: FlukeNet) -> No
 
 @pytest.mark.parametrize("light", [0.0, 1.0, 255.0])
 def test_blank_photos_are_answered(light: float, net: FlukeNet) -> None:
-    told = _told(net, torch.full((2, 1, SIDE_PX, SIDE_PX), light))
-    assert bool(torch.isfinite(told).all())
-    assert told.equal(told[:1].expand_as(told))
-    torch.testing.assert_close(told[:1], _told(net, torch.zeros(1, 1, SIDE_PX, SIDE_PX)))
+    answers = _told(net, torch.full((2, 1, SIDE_PX, SIDE_PX), light))
+    assert bool(torch.isfinite(answers).all())
+    assert answers.equal(answers[:1].expand_as(answers))
+    torch.testing.assert_close(answers[:1], _told(net, torch.zeros(1, 1, SIDE_PX, SIDE_PX)))
 
 
 def test_exposure_does_not_change_the_answers(net: FlukeNet) -> None:
     photos = _photos(3)
-    told = _told(net, photos)
-    torch.testing.assert_close(told, _told(net, 2 * photos + 20), rtol=0, atol=0.05)
-    spread = told[:, :, :SHOWN].std(dim=(0, 1))
+    answers = _told(net, photos)
+    torch.testing.assert_close(answers, _told(net, 2 * photos + 20), rtol=0, atol=0.05)
+    spread = answers[:, :, :SHOWN].std(dim=(0, 1))
     assert float(spread.min()) > 0.05, "they do change with the photo"
 
 

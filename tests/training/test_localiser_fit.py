@@ -52,9 +52,9 @@ def _scenes(*pictures: list[Corners]) -> Scenes:
     return scenes
 
 
-def _places(told: Tensor) -> set[tuple[int, int]]:
+def _places(answers: Tensor) -> set[tuple[int, int]]:
     """Column and row of the places that are set."""
-    return {(int(place) % PLACES, int(place) // PLACES) for place in told.nonzero()[:, 0]}
+    return {(int(place) % PLACES, int(place) // PLACES) for place in answers.nonzero()[:, 0]}
 
 
 def _square(columns: range, rows: range) -> set[tuple[int, int]]:
@@ -127,13 +127,13 @@ def _perfect(scenes: Scenes) -> Tensor:
     """Answers that could not be better."""
     aims = aims_of(scenes, MIDDLES)
     row, which = torch.arange(len(aims.which))[:, None], aims.which.clamp_min(0)
-    told = torch.zeros(*aims.which.shape, NUMBERS)
-    told[:, :, LOGIT] = torch.where(aims.which >= 0, 20.0, -20.0)
-    told[:, :, CORNERS] = scenes.boxes[row, which]
-    told[:, :, UPSIDE_DOWN] = torch.where(scenes.upside_down[row, which], 20.0, -20.0)
-    told[:, :, SLOPE] = scenes.slope[row, which]
-    told[:, :, SHOWN] = torch.where(scenes.there.any(dim=1), 20.0, -20.0)[:, None]
-    return told
+    answers = torch.zeros(*aims.which.shape, NUMBERS)
+    answers[:, :, LOGIT] = torch.where(aims.which >= 0, 20.0, -20.0)
+    answers[:, :, CORNERS] = scenes.boxes[row, which]
+    answers[:, :, UPSIDE_DOWN] = torch.where(scenes.upside_down[row, which], 20.0, -20.0)
+    answers[:, :, SLOPE] = scenes.slope[row, which]
+    answers[:, :, SHOWN] = torch.where(scenes.there.any(dim=1), 20.0, -20.0)[:, None]
+    return answers
 
 
 @pytest.fixture
@@ -150,74 +150,76 @@ def test_perfect_answers_cost_nothing(scenes: Scenes) -> None:
 
 @pytest.mark.parametrize("wrong", ["place", "sea", "edge", "turned", "slope", "shown", "not shown"])
 def test_each_wrong_answer_costs(wrong: str, scenes: Scenes) -> None:
-    told = _perfect(scenes)
+    answers = _perfect(scenes)
     here = aims_of(scenes, MIDDLES).which >= 0
     if wrong == "place":
-        told[:, :, LOGIT][here] = -3.0
+        answers[:, :, LOGIT][here] = -3.0
     elif wrong == "sea":
-        told[2, 0, LOGIT] = 5.0
+        answers[2, 0, LOGIT] = 5.0
     elif wrong == "edge":
-        told[:, :, 3][here] += 0.05
+        answers[:, :, 3][here] += 0.05
     elif wrong == "turned":
-        told[:, :, UPSIDE_DOWN] *= -1
+        answers[:, :, UPSIDE_DOWN] *= -1
     elif wrong == "slope":
-        told[:, :, SLOPE][here] += 0.1
+        answers[:, :, SLOPE][here] += 0.1
     else:
-        told[0 if wrong == "not shown" else 2, :, SHOWN] *= -1
-    assert float(surprise(told, scenes, MIDDLES)) > 0.01
+        answers[0 if wrong == "not shown" else 2, :, SHOWN] *= -1
+    assert float(surprise(answers, scenes, MIDDLES)) > 0.01
 
 
 def test_the_cost_by_hand() -> None:
     """A picture without a fluke, no idea of anything: log 2 at each place, twice of the photo."""
-    told = torch.zeros(1, PLACES**2, NUMBERS)
+    answers = torch.zeros(1, PLACES**2, NUMBERS)
     log2 = float(torch.tensor(2.0).log())
     places = 4 * (144 * 0.5 * 0.4 * log2) / 50  # half in doubt, of weight 0.4
-    assert float(surprise(told, _scenes([]), MIDDLES)) == pytest.approx(places + 2 * log2, rel=1e-5)
+    assert float(surprise(answers, _scenes([]), MIDDLES)) == pytest.approx(
+        places + 2 * log2, rel=1e-5
+    )
 
 
 def test_a_box_is_cut_at_the_pictures_edge_before_it_is_asked_for() -> None:
     scenes = _scenes([(-0.2, 0.1, 0.7, 1.3)])
-    told = _perfect(scenes)
-    told[:, :, CORNERS] = torch.tensor([0.0, 0.1, 0.7, 1.0])
-    assert float(surprise(told, scenes, MIDDLES)) == pytest.approx(0.0, abs=1e-4)
+    answers = _perfect(scenes)
+    answers[:, :, CORNERS] = torch.tensor([0.0, 0.1, 0.7, 1.0])
+    assert float(surprise(answers, scenes, MIDDLES)) == pytest.approx(0.0, abs=1e-4)
 
 
 def test_the_cost_of_an_edge_by_hand() -> None:
     """Both edges of a square 0.1 too far: beyond 0.02 the cost grows evenly, from 0.01 less."""
     scenes = _scenes([(0.2, 0.2, 0.6, 0.6)])
-    told = _perfect(scenes)
-    told[:, :, CORNERS] = torch.tensor([0.2, 0.2, 0.7, 0.7])
+    answers = _perfect(scenes)
+    answers[:, :, CORNERS] = torch.tensor([0.2, 0.2, 0.7, 0.7])
     edges = 8 * (0 + 0 + 0.09 + 0.09) / 4 + 1 - 0.16 / 0.25
-    assert float(surprise(told, scenes, MIDDLES)) == pytest.approx(edges, abs=1e-4)
+    assert float(surprise(answers, scenes, MIDDLES)) == pytest.approx(edges, abs=1e-4)
 
 
 def test_edges_that_were_guessed_are_not_learned(scenes: Scenes) -> None:
     """All else of such a fluke is; and the edges of others cost as if there were only these."""
-    told = _perfect(scenes)
-    told[1, :, CORNERS] += 0.1
-    assert float(surprise(told, scenes, MIDDLES)) > 0.01
+    answers = _perfect(scenes)
+    answers[1, :, CORNERS] += 0.1
+    assert float(surprise(answers, scenes, MIDDLES)) > 0.01
     scenes.exact[1, 0] = False
-    assert float(surprise(told, scenes, MIDDLES)) == pytest.approx(0.0, abs=1e-4)
-    told[1, :, SLOPE] += 0.1
-    assert float(surprise(told, scenes, MIDDLES)) > 0.01
-    told = _perfect(scenes)
-    told[0, :, 3] += 0.1
+    assert float(surprise(answers, scenes, MIDDLES)) == pytest.approx(0.0, abs=1e-4)
+    answers[1, :, SLOPE] += 0.1
+    assert float(surprise(answers, scenes, MIDDLES)) > 0.01
+    answers = _perfect(scenes)
+    answers[0, :, 3] += 0.1
     only = replace(scenes, there=scenes.there & scenes.exact)
     apart = aims_of(only, MIDDLES).which[1] >= 0
     assert not apart.any()
-    told[1, :, LOGIT], told[1, :, SHOWN] = -20.0, -20.0
-    alone = float(surprise(told, only, MIDDLES))
-    told[1] = _perfect(scenes)[1]
-    assert float(surprise(told, scenes, MIDDLES)) == pytest.approx(alone, abs=1e-4)
+    answers[1, :, LOGIT], answers[1, :, SHOWN] = -20.0, -20.0
+    alone = float(surprise(answers, only, MIDDLES))
+    answers[1] = _perfect(scenes)[1]
+    assert float(surprise(answers, scenes, MIDDLES)) == pytest.approx(alone, abs=1e-4)
 
 
 def test_what_is_not_asked_does_not_matter(scenes: Scenes) -> None:
     """Of places off a fluke's middle, and of boxes where there is no fluke."""
-    told, aims = _perfect(scenes), aims_of(scenes, MIDDLES)
-    told[:, :, LOGIT][~aims.asked] = 7.0
-    told[:, :, 1:SHOWN][aims.which < 0] = 5.0
+    answers, aims = _perfect(scenes), aims_of(scenes, MIDDLES)
+    answers[:, :, LOGIT][~aims.asked] = 7.0
+    answers[:, :, 1:SHOWN][aims.which < 0] = 5.0
     assert not aims.asked.all()
-    assert float(surprise(told, scenes, MIDDLES)) == pytest.approx(0.0, abs=1e-4)
+    assert float(surprise(answers, scenes, MIDDLES)) == pytest.approx(0.0, abs=1e-4)
 
 
 @pytest.mark.parametrize("boxes", [[], [(0.2, 0.2, 0.7, 0.6)], [(0.9, 0.9, 1.4, 1.4)]])
@@ -225,14 +227,14 @@ def test_what_is_not_asked_does_not_matter(scenes: Scenes) -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_gradients_are_finite(boxes: list[Corners], scale: float, known: bool) -> None:
     generator = torch.Generator().manual_seed(2)
-    told = scale * torch.randn(2, PLACES**2, NUMBERS, generator=generator)
-    told.requires_grad_()
+    answers = scale * torch.randn(2, PLACES**2, NUMBERS, generator=generator)
+    answers.requires_grad_()
     scenes = _scenes(boxes, [])
-    cost = surprise(told, replace(scenes, exact=scenes.there & known), MIDDLES)
+    cost = surprise(answers, replace(scenes, exact=scenes.there & known), MIDDLES)
     cost.backward()  # type: ignore[no-untyped-call]
-    assert bool(torch.isfinite(cost)) and told.grad is not None
-    assert bool(torch.isfinite(told.grad).all())
-    assert told.grad.abs().sum() > 0
+    assert bool(torch.isfinite(cost)) and answers.grad is not None
+    assert bool(torch.isfinite(answers.grad).all())
+    assert answers.grad.abs().sum() > 0
 
 
 def _stock(count: int = 3) -> Stock:
@@ -356,12 +358,12 @@ def test_a_short_fit_finds_bright_blobs(monkeypatch: pytest.MonkeyPatch) -> None
     shown = _blobs(12, seed=5)
     torch.manual_seed(0)
     before = mean_overlap(FlukeNet().eval(), shown)
-    told: list[int] = []
+    answers: list[int] = []
     net = fit_localiser(
-        _blob_stock(), _blobs(6, seed=6).photos, steps=60, seed=0, progress=told.append
+        _blob_stock(), _blobs(6, seed=6).photos, steps=60, seed=0, progress=answers.append
     )
     assert not net.training
-    assert told == [1] * 60
+    assert answers == [1] * 60
     after = mean_overlap(net, shown)
     assert after > 0.5 > before + 0.2
     empty = torch.randint(0, 60, (6, 1, 100, 100), dtype=torch.uint8)
@@ -388,12 +390,12 @@ def test_own_boxes_join_once_after_a_part_of_the_steps(
 ) -> None:
     monkeypatch.setattr(fitting, "BATCH", 2)
     joined: list[tuple[int, bool]] = []
-    told: list[int] = []
+    answers: list[int] = []
 
     def join(network: FlukeNet, stock: Stock, others: Tensor) -> Stock:
-        joined.append((len(told), network.training))
+        joined.append((len(answers), network.training))
         return stock
 
     monkeypatch.setattr(fitting, "with_own_boxes", join)
-    fit_localiser(_blob_stock(2), NOTHING, steps=steps, seed=0, progress=told.append)
+    fit_localiser(_blob_stock(2), NOTHING, steps=steps, seed=0, progress=answers.append)
     assert joined == [(alone, False)]

@@ -47,7 +47,7 @@ def bring_in(
     dry_run: bool = False,
     progress: Progress = no_progress,
 ) -> Imported:
-    """Import what is listed; photos that cannot be read are skipped and told.
+    """Import what is listed; photos that cannot be read are skipped and named.
 
     Raises:
         FlukeprintError: the catalogue cannot be written to; batches noted before that stay.
@@ -78,11 +78,11 @@ def bring_in(
 def _read(
     listed: Sequence[Listed], root: Path, known: Mapping[str, KnownFile]
 ) -> Iterator[tuple[list[Incoming] | Failure, int]]:
-    """Each file once, with all that is told of it; and how many of ``listed`` that was."""
-    told: dict[Path, list[Listed]] = {}
+    """Each file once, with all that is listed of it; and how many of ``listed`` that was."""
+    listed_of: dict[Path, list[Listed]] = {}
     for one in listed:
-        told.setdefault(one.path, []).append(one)
-    waiting = iter(told)
+        listed_of.setdefault(one.path, []).append(one)
+    waiting = iter(listed_of)
 
     @cache
     def folder_of(folder: Path) -> PurePosixPath:
@@ -102,17 +102,17 @@ def _read(
             now, then = then, ahead()  # read on while these are noted
             for path, found in zip(*now, strict=True):
                 if isinstance(found, Failure):
-                    yield found, len(told[path])
+                    yield found, len(listed_of[path])
                 else:
                     yield (
-                        [_with(found, one) for one in told[path]],
-                        len(told[path]),
+                        [_with(found, one) for one in listed_of[path]],
+                        len(listed_of[path]),
                     )
 
 
-def _with(found: Incoming, told: Listed) -> Incoming:
-    facts: dict[str, Any] = dict(told.facts)
-    return replace(found, label=told.label, **facts)
+def _with(found: Incoming, row: Listed) -> Incoming:
+    facts: dict[str, Any] = dict(row.facts)
+    return replace(found, label=row.label, **facts)
 
 
 def _one(path: Path, name: str, known: Mapping[str, KnownFile]) -> Incoming | Failure:

@@ -11,7 +11,7 @@ from pathlib import Path
 from flukeprint.catalogue.check import Finding, inspect
 from flukeprint.catalogue.log import FIRST_SEAL, revision
 from flukeprint.catalogue.schema import Migration
-from flukeprint.catalogue.store import connect, fresh_file, told, transaction
+from flukeprint.catalogue.store import connect, fresh_file, plain_errors, transaction
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import make_folder
 
@@ -80,7 +80,7 @@ def keep_backup(
                 return None  # another was faster
             raise
     older = [(number, file) for number, file in _kept(folder, path) if file != target]
-    with told(folder):
+    with plain_errors(folder):
         for _, old in older[: -(KEPT - 1)]:
             old.unlink(missing_ok=True)
         _clear_parts(folder, path)
@@ -102,7 +102,7 @@ def _kept(folder: Path, path: Path) -> list[tuple[int, Path]]:
     By time: after going back to an old backup, low revisions are newer than high ones.
     """
     ours = re.compile(re.escape(path.stem) + r"\.r(\d+)(\.[0-9a-f]{8})?\.backup")
-    with told(folder):
+    with plain_errors(folder):
         files = list(folder.iterdir())
     found = []
     for file in files:

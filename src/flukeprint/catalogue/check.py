@@ -57,7 +57,7 @@ def check(path: Path, migrations: tuple[Migration, ...] = MIGRATIONS) -> Report:
 
 
 def inspect(link: sqlite3.Connection, migrations: tuple[Migration, ...]) -> list[Finding]:
-    """All that is wrong in an open catalogue; what a rescue already told of is left out."""
+    """All that is wrong in an open catalogue; what a rescue already reported is left out."""
     findings = []
     for look in (_pages, lambda link: _rules(link, migrations), _seals, _state, _sense):
         try:
@@ -68,8 +68,8 @@ def inspect(link: sqlite3.Connection, migrations: tuple[Migration, ...]) -> list
         accepted = _accepted(link)
     except (sqlite3.Error, ValueError, TypeError, KeyError):
         accepted = set()
-    told = dict.fromkeys(Finding(terminal_line(text), event) for text, event in findings)
-    return [finding for finding in told if finding.event not in accepted]
+    distinct = dict.fromkeys(Finding(terminal_line(text), event) for text, event in findings)
+    return [finding for finding in distinct if finding.event not in accepted]
 
 
 def _accepted(link: sqlite3.Connection) -> set[int]:

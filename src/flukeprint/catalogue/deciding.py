@@ -36,12 +36,12 @@ def decide(
         shown, about = evidence.read_ranking(link, ranking), getattr(decision, "photo", None)
         if shown.photo != about:
             raise FlukeprintError(f"ranking {ranking} was shown for photo {shown.photo}")
-    told = lines(link, draft.effects, draft.name)
+    changes = lines(link, draft.effects, draft.name)
     if dry_run:
-        return Outcome(None, draft.number - 1, told)
+        return Outcome(None, draft.number - 1, changes)
     details = dataclasses.asdict(decision)  # type: ignore[call-overload]
     _append(draft, decision.kind, who, why, details, ranking)
-    return Outcome(draft.number, draft.number, told)
+    return Outcome(draft.number, draft.number, changes)
 
 
 def take_in(

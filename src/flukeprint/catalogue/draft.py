@@ -204,7 +204,7 @@ class Draft:
         return name
 
     def name(self, individual: int) -> str:
-        """An individual as people are told of it: its name with its number."""
+        """An individual as people read of it: its name with its number."""
         name = self.get("i", individual, "name")
         if name is None:  # undone or about to be: what it was called before
             held = self._changes.get(Key("i", individual, "name"), (EMPTY, EMPTY))[0]

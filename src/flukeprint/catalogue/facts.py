@@ -21,48 +21,48 @@ DEGREES = re.compile(r"[+-]?\d+(?:[.,]\d*)?", re.ASCII)  # half of Europe writes
 MOST_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 
 
-def checked_fact(field: str, told: str) -> str:
+def checked_fact(field: str, text: str) -> str:
     """A fact as it is kept: a date in ISO 8601, degrees as a plain number, other text as it is.
 
     Raises:
         FlukeprintError: it cannot be understood, or only by guessing.
     """
-    told = checked_name(told)
+    text = checked_name(text)
     if field == "date":
-        return _date(told)
+        return _date(text)
     if field in MOST_DEGREES:
-        return _degrees(field, told)
-    return told
+        return _degrees(field, text)
+    return text
 
 
-def year_first(told: str, order: str) -> str:
+def year_first(text: str, order: str) -> str:
     """A date that ends with its year turned to one that begins so; any other text as it is.
 
     ``order`` is one of ``ORDERS``, or empty where nobody said it: then nothing is turned.
     """
-    found = TURNED.fullmatch(told.strip()) if order else None
+    found = TURNED.fullmatch(text.strip()) if order else None
     if not found:
-        return told
+        return text
     first, _, second, year, clock = found.groups()
     day, month = (first, second) if order == "dmy" else (second, first)
     return f"{year}-{month:0>2}-{day:0>2}{clock}"
 
 
-def _date(told: str) -> str:
-    found = DATE.fullmatch(told)
+def _date(text: str) -> str:
+    found = DATE.fullmatch(text)
     parts = found.groupdict() if found else {}
     # Six digits could be a year and month, or a day, month and short year.
     clear = found and not (parts["part"] == "" and parts["month"] and not parts["day"])
     if not clear or (parts["hour"] and not parts["day"]):
         raise FlukeprintError(
-            f"{told[:40]!r} is not a date; write YYYY-MM-DD, or YYYY, or YYYY-MM"
-            + (" (import --dates dmy or mdy reads such)" if TURNED.fullmatch(told) else "")
+            f"{text[:40]!r} is not a date; write YYYY-MM-DD, or YYYY, or YYYY-MM"
+            + (" (import --dates dmy or mdy reads such)" if TURNED.fullmatch(text) else "")
         )
     try:
         date(int(parts["year"]), int(parts["month"] or 1), int(parts["day"] or 1))
         time(int(parts["hour"] or 0), int(parts["minute"] or 0), int(parts["second"] or 0))
     except ValueError as error:
-        raise FlukeprintError(f"{told[:40]!r} is not a date: {error}") from None
+        raise FlukeprintError(f"{text[:40]!r} is not a date: {error}") from None
     day = "-".join(part for part in (parts["year"], parts["month"], parts["day"]) if part)
     if not parts["hour"]:
         return day
@@ -70,12 +70,12 @@ def _date(told: str) -> str:
     return f"{day}T{clock}{parts['zone'] or ''}"
 
 
-def _degrees(field: str, told: str) -> str:
-    found = DEGREES.fullmatch(told)
-    degrees = float(told.replace(",", ".")) if found else float("nan")
+def _degrees(field: str, text: str) -> str:
+    found = DEGREES.fullmatch(text)
+    degrees = float(text.replace(",", ".")) if found else float("nan")
     if not abs(degrees) <= MOST_DEGREES[field]:
         raise FlukeprintError(
-            f"{told[:40]!r} is not a {field}; write decimal degrees, "
+            f"{text[:40]!r} is not a {field}; write decimal degrees, "
             f"-{MOST_DEGREES[field]:g} to {MOST_DEGREES[field]:g}"
         )
     return f"{round(degrees, 7) + 0.0:.7f}".rstrip("0").rstrip(".")

@@ -69,7 +69,7 @@ class PhotoNow:
 
     ``labels`` are the individuals it was imported as, ``not_individuals`` those that a person said
     it is not; ``unnamed`` says that it was imported as ``new_whale``. ``facts`` hold what its owner
-    told (``state.FACTS``), where known, ``disputed`` what else was told of them and nobody settled,
+    said (``state.FACTS``), where known, ``disputed`` what else was said of them and nobody settled,
     and ``details`` what the file tells.
     """
 
@@ -89,12 +89,12 @@ class PhotoNow:
 
     @property
     def date(self) -> str:
-        """When it was taken, ISO 8601: as its owner told, else as the camera; empty if unknown."""
+        """When it was taken, ISO 8601: its owner's, else the camera's; empty if unknown."""
         return self.facts.get("date") or self.details.taken or ""
 
     @property
     def position(self) -> tuple[float, float] | None:
-        """Latitude and longitude in decimal degrees: as its owner told, else as the camera."""
+        """Latitude and longitude in decimal degrees: its owner's, else the camera's."""
         if "latitude" in self.facts and "longitude" in self.facts:
             return float(self.facts["latitude"]), float(self.facts["longitude"])
         if self.details.latitude is None or self.details.longitude is None:
@@ -188,12 +188,12 @@ def _photo(
         size_bytes,
         Details(*details),
         state.UNNAMED in one,
-        {fact: told for fact in state.FACTS if (told := _open(cells, fact))},
+        {fact: value for fact in state.FACTS if (value := _open(cells, fact))},
     )
 
 
 def _open(cells: list[tuple[str, int | str, Value]], fact: str) -> tuple[str, ...]:
-    """What else was told of a fact and waits for a person."""
+    """What else was said of a fact and waits for a person."""
     return tuple(
         str(item) for name, item, value in cells if (name, value) == (f"other {fact}", "open")
     )
@@ -261,14 +261,14 @@ def _entries(link: sqlite3.Connection, query: str, number: int) -> list[Entry]:
         *columns, undo, _ = mine[0][9:]
         if columns[0] is None:
             raise LookupError(f"event {event} is missing")
-        told = [line(Key(*row[3:7]), row[7], row[8], names, photos) for row in mine]
+        effects = [line(Key(*row[3:7]), row[7], row[8], names, photos) for row in mine]
         undone = None if undo is None else undone_by(link, event)
-        entries.append(Entry(Event(*columns), undone, tuple(told)))
+        entries.append(Entry(Event(*columns), undone, tuple(effects)))
     return entries
 
 
 class _Names(dict[int, str]):
-    """Individuals as people are told of them, each looked up once."""
+    """Individuals as people read of them, each looked up once."""
 
     def __init__(self, link: sqlite3.Connection) -> None:
         self._link = link
@@ -279,7 +279,7 @@ class _Names(dict[int, str]):
 
 
 def name_of(link: sqlite3.Connection, individual: int) -> str:
-    """An individual as people are told of it."""
+    """An individual as people read of it."""
     name = state.value(link, "i", individual, "name")
     return f"{name} (individual {individual})" if name else f"individual {individual}"
 

@@ -97,7 +97,7 @@ def read_lines(lines: Path, new: Path) -> dict[str, int]:
     An older version's lines give a catalogue of this version.
 
     Raises:
-        FlukeprintError: a line was changed or is missing, its number is told; or the log in them
+        FlukeprintError: a line was changed or is missing, its number is named; or the log in them
             is not as it was written; or ``new`` is there already. Then there is no ``new``.
     """
     found = _checked(lines)

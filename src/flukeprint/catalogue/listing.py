@@ -91,16 +91,16 @@ def read_sheet(
     chosen = columns_of(sheet, columns or {})
     listed, missing = [], []
     for line, row in csv_rows(sheet, (chosen["path"],)):
-        told = {name: unguard(row[column]).strip() for name, column in chosen.items()}
-        path = sheet.parent / told.pop("path")
+        named = {name: unguard(row[column]).strip() for name, column in chosen.items()}
+        path = sheet.parent / named.pop("path")
         if not os.path.isfile(path):
             missing.append(Failure(path, f"listed in {sheet.name}, line {line}, but not there"))
             continue
-        label = told.pop("identity", "")
+        label = named.pop("identity", "")
         try:
             label = checked_name(label) if label else ""
-            told["date"] = year_first(told.get("date", ""), dates)
-            listed.append(Listed(path, label, _facts(told)))
+            named["date"] = year_first(named.get("date", ""), dates)
+            listed.append(Listed(path, label, _facts(named)))
         except FlukeprintError as error:
             raise FlukeprintError(f"{sheet}, line {line}: {error}") from None
     if not listed:
@@ -109,13 +109,13 @@ def read_sheet(
 
 
 def from_files(paths: Iterable[Path], facts: Mapping[str, str]) -> list[Listed]:
-    """Photos without labels, the same told of all of them."""
+    """Photos without labels, with the same facts each."""
     same = _facts(facts)
     return [Listed(path, facts=same) for path in paths]
 
 
-def _facts(told: Mapping[str, str]) -> dict[str, str]:
-    return {name: checked_fact(name, text) for name, text in told.items() if text.strip()}
+def _facts(cells: Mapping[str, str]) -> dict[str, str]:
+    return {name: checked_fact(name, text) for name, text in cells.items() if text.strip()}
 
 
 def columns_of(sheet: Path, named: Mapping[str, str]) -> dict[str, str]:

@@ -151,14 +151,14 @@ def append(
 
 def write_cells(link: sqlite3.Connection, cells: Iterator[tuple[Key, Held]]) -> None:
     """Put cells into the present state; one that nobody set any more is not kept."""
-    told = list(cells)
+    written = list(cells)
     link.executemany(
         "DELETE FROM cell WHERE kind = ? AND subject = ? AND +field = ? AND item = ?",
-        (key for key, held in told if held == EMPTY),
+        (key for key, held in written if held == EMPTY),
     )
     link.executemany(
         "INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?)",
-        ((*key, *held) for key, held in told if held != EMPTY),
+        ((*key, *held) for key, held in written if held != EMPTY),
     )
 
 

@@ -104,8 +104,8 @@ class Arrivals:
     def count(self, individuals: int) -> Arrived:
         """How much that is."""
         files = sum(row[1] is not None for row in self.files)
-        told = (files, self.moved, individuals, self.known, tuple(self.conflicts))
-        return Arrived(len(self.photos), *told)
+        counts = (files, self.moved, individuals, self.known, tuple(self.conflicts))
+        return Arrived(len(self.photos), *counts)
 
 
 class Importing:
@@ -234,9 +234,9 @@ class Importing:
         if draft.get("p", photo, "state") == IMPORTED and isinstance(now, int):
             self._contradicted(one, photo, f"labelled {NEW_WHALE}", draft.name(now))
 
-    def _contradicted(self, one: Incoming, photo: int, told: str, before: str) -> None:
+    def _contradicted(self, one: Incoming, photo: int, label: str, before: str) -> None:
         self.draft.set(CONFLICT, "p", photo, "state")
-        self.arrivals.conflicts.append(f"photo {photo} ({one.path}): {told}, before {before}")
+        self.arrivals.conflicts.append(f"photo {photo} ({one.path}): {label}, before {before}")
 
     def _individual(self, name: str) -> int:
         if name not in self._names:
@@ -244,16 +244,16 @@ class Importing:
             self._names[name] = found[0][0] if found else self.draft.new_individual(name)
         return self._names[name]
 
-    def _fact(self, photo: int, fact: str, told: str) -> None:
-        if not told.strip():
+    def _fact(self, photo: int, fact: str, value: str) -> None:
+        if not value.strip():
             return
-        told = checked_fact(fact, told)
+        value = checked_fact(fact, value)
         known = self.draft.get("p", photo, fact)
         if known is None:
-            self.draft.set(told, "p", photo, fact)
-        elif known != told and self.draft.get("p", photo, f"other {fact}", told) is None:
-            self.draft.set("open", "p", photo, f"other {fact}", told)
-            self.arrivals.conflicts.append(f"photo {photo}: {fact} {told}, before {known}")
+            self.draft.set(value, "p", photo, fact)
+        elif known != value and self.draft.get("p", photo, f"other {fact}", value) is None:
+            self.draft.set("open", "p", photo, f"other {fact}", value)
+            self.arrivals.conflicts.append(f"photo {photo}: {fact} {value}, before {known}")
 
 
 def _is_plain(path: str) -> bool:
@@ -270,12 +270,12 @@ def path_from(root: Path, path: Path) -> str:
     """
     place, home = os.path.abspath(path), os.path.abspath(root)
     try:
-        told = os.path.relpath(place, home)
-        if told.startswith(os.pardir):
+        inside = os.path.relpath(place, home)
+        if inside.startswith(os.pardir):
             folder, name = os.path.split(place)
             real = os.path.join(os.path.realpath(folder), name)
             found = os.path.relpath(real, os.path.realpath(home))
-            told = told if found.startswith(os.pardir) else found
-        return Path(told).as_posix()
+            inside = inside if found.startswith(os.pardir) else found
+        return Path(inside).as_posix()
     except ValueError:  # another drive
         return Path(place).as_posix()

@@ -23,7 +23,7 @@ from flukeprint.catalogue.store import (
     PAGE_BYTES,
     connect,
     migrate,
-    told,
+    plain_errors,
 )
 from flukeprint.errors import FlukeprintError
 
@@ -48,7 +48,7 @@ def at_rest(
     """
     if not path.is_file():
         raise FlukeprintError(f"{path}: no such catalogue; check the spelling")
-    with tempfile.TemporaryDirectory(prefix="flukeprint-") as folder, told(path):
+    with tempfile.TemporaryDirectory(prefix="flukeprint-") as folder, plain_errors(path):
         notes: list[str] = []
         real = Path(os.path.realpath(path))  # a journal lies beside the file, not beside a link
         link = _in_place(real) or _copied(real, Path(folder) / "copy.db", notes)

@@ -91,13 +91,13 @@ def files(link: sqlite3.Connection) -> dict[str, KnownFile]:
 
 
 def photo_words(link: sqlite3.Connection, photo: int) -> str:
-    """A photo as people are told of it."""
+    """A photo as people read of it."""
     paths = paths_of(link, photo)
     return photo_called(photo, paths[0] if paths else None)
 
 
 def photo_called(photo: int, path: str | None) -> str:
-    """A photo as people are told of it, by its first file's path."""
+    """A photo as people read of it, by its first file's path."""
     return f"photo {photo}" if path is None else f"photo {photo} ({terminal_line(path)})"
 
 
@@ -208,7 +208,7 @@ def differences(link: sqlite3.Connection, broken: dict[int, str] | None = None) 
 
 
 def rebuild(link: sqlite3.Connection) -> list[str]:
-    """Derive the state again; what differed is put right and told, a line for each cell."""
+    """Derive the state again; what differed is put right and reported, a line for each cell."""
     lines = differences(link)
     if lines:
         fresh = list(derived(link))

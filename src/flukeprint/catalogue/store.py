@@ -34,7 +34,7 @@ BESIDE = ("-journal", "-wal")
 HINT = "look at it with check; nothing was written"
 
 
-class told:  # in lower case: it is called as a function, and one of a generator takes longer
+class plain_errors:  # in lower case: called as a function; one of a generator takes longer
     """Turn what SQLite and the disk say about ``path`` into one line for its owner."""
 
     __slots__ = ("path",)
@@ -89,7 +89,7 @@ def read_header(path: Path, newest: int) -> int:
         raise FlukeprintError(f"{path}: no such catalogue; check the spelling")
     if not os.path.isfile(path):
         raise FlukeprintError(f"{path}: not a file, so not a catalogue")
-    with told(path), path.open("rb") as stream:
+    with plain_errors(path), path.open("rb") as stream:
         head = stream.read(HEADER_BYTES)
     if len(head) < HEADER_BYTES or not head.startswith(MAGIC):
         raise FlukeprintError(f"{path}: not a catalogue, or damaged at its beginning; {HINT}")
@@ -111,7 +111,7 @@ def connect(path: Path, *, read_only: bool = False, busy_s: float = BUSY_S) -> s
         FlukeprintError: SQLite cannot use it.
     """
     uri = f"{Path(os.path.abspath(path)).as_uri()}?mode={'ro' if read_only else 'rw'}"
-    with told(path):
+    with plain_errors(path):
         link = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
         try:
             link.execute("PRAGMA trusted_schema = OFF")
@@ -136,7 +136,7 @@ def transaction(link: sqlite3.Connection, path: Path, *, write: bool) -> Iterato
     Raises:
         FlukeprintError: the file stays locked, is read-only or damaged, or the disk is full.
     """
-    with told(path):
+    with plain_errors(path):
         link.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         try:
             yield
@@ -178,7 +178,7 @@ def fresh_file(path: Path) -> Iterator[Path]:
                 f"{path}{end}: left of a catalogue that lay there; name another, or move it away"
             )
     temporary: Path | None = None
-    with told(path):
+    with plain_errors(path):
         try:
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
             os.close(handle)

@@ -112,9 +112,9 @@ class Describe:
         """Refused where it was known already."""
         photo = draft.photo(self.photo)
         for field in FACTS:
-            told = getattr(self, field, None)
-            if told is not None:
-                _settle(draft, photo, field, told)
+            value = getattr(self, field, None)
+            if value is not None:
+                _settle(draft, photo, field, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +146,12 @@ def _confirm(draft: Draft, photo: int, individual: int) -> None:
     draft.set(None, "p", photo, "not", individual)
 
 
-def _settle(draft: Draft, photo: int, field: str, told: str) -> None:
-    """Take one value of a fact; what was told otherwise stays noted, as settled."""
+def _settle(draft: Draft, photo: int, field: str, value: str) -> None:
+    """Take one value of a fact; other values stay noted, as settled."""
     before = draft.get("p", photo, field)
-    draft.set(checked_fact(field, told), "p", photo, field)
+    draft.set(checked_fact(field, value), "p", photo, field)
     others = set(state.items(draft.link, "p", photo, f"other {field}"))
     if before is not None and before != draft.get("p", photo, field):
-        others.add(before)  # a sheet that told it may come again
+        others.add(before)  # a sheet that says it may come again
     for other in sorted(others, key=str):
         draft.set("settled", "p", photo, f"other {field}", other)

@@ -55,10 +55,10 @@ def write_capture_history(exporting: Exporting, out: Path) -> tuple[str, ...]:
         if (who, occasion) in met
     ]
     _check_ours(matches)
-    told = write_csv(out, ("individual", *occasions), matrix)
-    told += write_csv(matches, MATCHES, rows)
+    notes = write_csv(out, ("individual", *occasions), matrix)
+    notes += write_csv(matches, MATCHES, rows)
     done = f"{plural(len(individuals), 'individual')}, {plural(len(occasions), 'occasion')}"
-    return (f"{done}: {out} and {matches.name}", *told, *_not_shown(exporting, individuals))
+    return (f"{done}: {out} and {matches.name}", *notes, *_not_shown(exporting, individuals))
 
 
 def _check_ours(matches: Path) -> None:
@@ -122,8 +122,8 @@ def _not_shown(exporting: Exporting, shown: Sequence[int]) -> list[str]:
         for photo in exporting.photos
         if photo.individual is None and occasion_of(photo, by) is not None
     ]
-    told = left_out(bare, why) + left_out(nobody, "unidentified; their occasions have a column")
+    notes = left_out(bare, why) + left_out(nobody, "unidentified; their occasions have a column")
     missing = len(exporting.names) - len(shown)
     if missing:
-        told.append(f"left out {plural(missing, 'individual')}: no photo tells when it was met")
-    return told
+        notes.append(f"left out {plural(missing, 'individual')}: no photo tells when it was met")
+    return notes

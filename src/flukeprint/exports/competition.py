@@ -32,10 +32,10 @@ def write_competition(exporting: Exporting, out: Path) -> tuple[str, ...]:
         for photo in here
         if file_name(photo).casefold() not in shared
     ]
-    told = write_csv(out, ("Image", "Id"), rows)
+    notes = write_csv(out, ("Image", "Id"), rows)
     return (
         f"{plural(len(rows), 'photo')}: {out}",
-        *told,
+        *notes,
         *left_out(others, "unidentified"),
         *left_out(
             [photo for photo in labelled if not photo.paths], "no file of it is known any more"

@@ -38,7 +38,7 @@ REMARKS = {
     "confirmed": "individual confirmed by a person from the photo",
     "imported": "individual as its owner named it, confirmed by nobody else",
     "unsure": "a person looked and could not tell the individual",
-    "conflict": "what was told of the individual disagrees",
+    "conflict": "what was said of the individual disagrees",
 }
 
 Columns = Sequence[tuple[str, Callable[[PhotoNow, Exporting], Cell]]]
@@ -62,8 +62,8 @@ def _datum(photo: PhotoNow) -> str:
     """A camera's position is WGS 84 (EXIF 2.32); of an owner's nobody wrote down which it is."""
     if photo.position is None:
         return ""
-    told = "latitude" in photo.facts and "longitude" in photo.facts
-    return "not recorded" if told else "EPSG:4326"
+    by_owner = "latitude" in photo.facts and "longitude" in photo.facts
+    return "not recorded" if by_owner else "EPSG:4326"
 
 
 def media(photo: PhotoNow, exporting: Exporting) -> str:
@@ -120,7 +120,7 @@ def write_darwin_core(exporting: Exporting, out: Path) -> tuple[str, ...]:
     Raises:
         FlukeprintError: the licence is unknown, or the file cannot be written.
     """
-    photos, told = _fit(exporting.photos)
+    photos, notes = _fit(exporting.photos)
     core = TableFile("occurrence.csv", f"{DWC}Occurrence", tuple(DWC + n for n, _ in OCCURRENCE))
     tables = {core.name: _rows(OCCURRENCE, photos, exporting)}
     extensions = []
@@ -137,8 +137,8 @@ def write_darwin_core(exporting: Exporting, out: Path) -> tuple[str, ...]:
     }
     _write_zip(out, members)
     for name, (_, changed) in tables.items():
-        told += apostrophes(changed, name)
-    return (f"{plural(len(photos), 'occurrence')}: {out}", *told, *_to_fill_in(exporting))
+        notes += apostrophes(changed, name)
+    return (f"{plural(len(photos), 'occurrence')}: {out}", *notes, *_to_fill_in(exporting))
 
 
 def _rows(columns: Columns, photos: Sequence[PhotoNow], exporting: Exporting) -> tuple[str, int]:
@@ -157,8 +157,8 @@ def _fit(photos: Sequence[PhotoNow]) -> tuple[list[PhotoNow], list[str]]:
             others.append(photo)
         else:
             (whales if photo.date else undated).append(photo)
-    told = left_out(others, "nobody said of it that it shows a whale")
-    return whales, told + left_out(undated, "no date, which an occurrence has to have")
+    notes = left_out(others, "nobody said of it that it shows a whale")
+    return whales, notes + left_out(undated, "no date, which an occurrence has to have")
 
 
 def _eml(exporting: Exporting, count: int, occurrences: str) -> str:
@@ -184,9 +184,9 @@ def _write_zip(out: Path, members: dict[str, str]) -> None:
 
 def _to_fill_in(exporting: Exporting) -> list[str]:
     """What GBIF asks for and no catalogue knows."""
-    told = []
+    notes = []
     if not exporting.publisher:
-        told.append("eml.xml names no publisher; give one before you publish the archive")
+        notes.append("eml.xml names no publisher; give one before you publish the archive")
     if not exporting.licence:
-        told.append("eml.xml names no licence; GBIF takes none without: cc0, cc-by or cc-by-nc")
-    return told
+        notes.append("eml.xml names no licence; GBIF takes none without: cc0, cc-by or cc-by-nc")
+    return notes

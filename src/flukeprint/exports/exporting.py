@@ -65,7 +65,7 @@ def left_out(photos: Sequence[PhotoNow], why: str) -> list[str]:
 
 
 def example(photos: Sequence[PhotoNow]) -> str:
-    """The first of some photos, as people are told of it."""
+    """The first of some photos, as people read of it."""
     first = terminal_line(photos[0].paths[0]) if photos[0].paths else f"photo {photos[0].number}"
     return first if len(photos) == 1 else f"such as {first}"
 

@@ -31,8 +31,8 @@ def write_photos_table(exporting: Exporting, out: Path) -> tuple[str, ...]:
         (photo.number, photo.paths[0], exporting.name(photo) or UNKNOWN, photo.date)
         for photo in photos
     ]
-    told = write_csv(out, COLUMNS, rows)
+    notes = write_csv(out, COLUMNS, rows)
     gone = [photo for photo in exporting.photos if not photo.paths]
     unknown = sum(photo.individual is None for photo in photos)
     done = f"{plural(len(rows), 'photo')}, {unknown:,} of them {UNKNOWN}: {out}"
-    return (done, *told, *left_out(gone, "no file of it is known any more"))
+    return (done, *notes, *left_out(gone, "no file of it is known any more"))

@@ -49,7 +49,7 @@ def write_wildbook(exporting: Exporting, out: Path) -> tuple[str, ...]:
     """
     if any(out.glob("wildbook-*.csv")):
         raise FlukeprintError(f"{out}: holds sheets already, which may be of more; name another")
-    photos, told = _fit(exporting.photos)
+    photos, notes = _fit(exporting.photos)
     rows = [_row(group, exporting) for group in _encounters(photos)]
     make_folder(out)
     sheets = [rows[first : first + MOST_ROWS] for first in range(0, len(rows), MOST_ROWS)]
@@ -60,13 +60,13 @@ def write_wildbook(exporting: Exporting, out: Path) -> tuple[str, ...]:
             cells = [[row.get(key, "") for key in header] for row in sheet]
             text, changed = csv_text(header, cells)
             write_text(place, text)
-            told += apostrophes(changed, place.name)
+            notes += apostrophes(changed, place.name)
     except FlukeprintError:  # a full disk: some of the sheets would look like all of them
         for place in places:
             place.unlink(missing_ok=True)
         raise
     done = f"{plural(len(photos), 'photo')} in {plural(len(rows), 'encounter')}"
-    return (f"{done}, {plural(len(sheets), 'sheet')}: {out}", *told, *_remarks(photos, rows))
+    return (f"{done}, {plural(len(sheets), 'sheet')}: {out}", *notes, *_remarks(photos, rows))
 
 
 def _fit(photos: Sequence[PhotoNow]) -> tuple[list[PhotoNow], list[str]]:
@@ -76,12 +76,12 @@ def _fit(photos: Sequence[PhotoNow]) -> tuple[list[PhotoNow], list[str]]:
     dated = [photo for photo in photos if photo.paths and photo.date]
     shared = shared_names(dated)
     double = [photo for photo in dated if file_name(photo).casefold() in shared]
-    told = [
+    notes = [
         *left_out(gone, "no file of it is known any more"),
         *left_out(undated, "no date, and Wildbook asks for a year at least"),
         *left_out(double, "another photo's file has the same name; rename one and import again"),
     ]
-    return [photo for photo in dated if file_name(photo).casefold() not in shared], told
+    return [photo for photo in dated if file_name(photo).casefold() not in shared], notes
 
 
 def _encounters(photos: Sequence[PhotoNow]) -> list[list[PhotoNow]]:
@@ -150,10 +150,10 @@ def _header(rows: Sequence[Row]) -> list[str]:
 
 def _remarks(photos: Sequence[PhotoNow], rows: Sequence[Row]) -> list[str]:
     """What Wildbook will not take as it is."""
-    told = []
+    notes = []
     odd = [photo for photo in photos if not PLAIN_NAME.fullmatch(file_name(photo))]
     if odd:
-        told.append(
+        notes.append(
             f"{plural(len(odd), 'file name')}, {example(odd)}: Wildbook takes letters a to z, "
             "digits, points and spaces only; rename the files and import them again first"
         )
@@ -162,10 +162,10 @@ def _remarks(photos: Sequence[PhotoNow], rows: Sequence[Row]) -> list[str]:
         for row in rows
     )
     if nowhere:
-        told.append(f"{plural(nowhere, 'encounter')} without a place; Wildbook asks for one")
+        notes.append(f"{plural(nowhere, 'encounter')} without a place; Wildbook asks for one")
     if any(PHOTOGRAPHER in row for row in rows):
-        told.append(
+        notes.append(
             "Wildbook keeps photographers' names only beside Encounter.photographer0.emailAddress, "
             "which no catalogue knows; add that column to keep them"
         )
-    return told
+    return notes

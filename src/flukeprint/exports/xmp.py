@@ -34,7 +34,7 @@ PROPERTIES = (SUBJECT, HIERARCHY, TAGS, NOTED)
 
 
 @dataclass(slots=True)
-class _Told:
+class _Tally:
     written: int = 0
     same: int = 0
     bare: int = 0
@@ -57,23 +57,23 @@ def write_sidecars(exporting: Exporting, out: Path) -> tuple[str, ...]:
         )
     if not exporting.in_place:
         _check_apart(out, exporting)
-    told = _Told()
+    tally = _Tally()
     names = frozenset(_flat(name) for name in exporting.names.values())
     for place, files in _by_sidecar(exporting).items():
         if len({photo.individual for photo, _ in files}) > 1:
             several = " and ".join(terminal_line(path) for _, path in files)
-            told.refused.append(
+            tally.refused.append(
                 f"left out {terminal_line(place)}: it would be the sidecar of {several}"
             )
         else:
             photo, path = files[0]
             name = exporting.name(photo)
             wanted = None if name is None else _flat(name)
-            _one(exporting, out, place, path, wanted, names, told)
+            _one(exporting, out, place, path, wanted, names, tally)
     where = "beside the photos" if exporting.in_place else str(out)
-    done = f"{plural(told.written, 'sidecar')} written, {told.same:,} were so already: {where}"
-    bare = f"{plural(told.bare, 'file')} of unidentified photos, without tags of ours: no sidecar"
-    return (done, *([bare] if told.bare else []), *told.refused)
+    done = f"{plural(tally.written, 'sidecar')} written, {tally.same:,} were so already: {where}"
+    bare = f"{plural(tally.bare, 'file')} of unidentified photos, without tags of ours: no sidecar"
+    return (done, *([bare] if tally.bare else []), *tally.refused)
 
 
 def sidecar_name(path: str, style: str) -> str:
@@ -157,29 +157,29 @@ def _one(
     path: str,
     name: str | None,
     names: frozenset[str],
-    told: _Told,
+    tally: _Tally,
 ) -> None:
     """Write one sidecar, or say why not."""
     beside = exporting.root / place
     target = beside if exporting.in_place else out / place
     why = _unfit(exporting, path, target)
     if why:
-        told.refused.append(f"left out {terminal_line(path)}: {why}")
+        tally.refused.append(f"left out {terminal_line(path)}: {why}")
         return
     try:
         there = _read([target, beside])
         if there is None and name is None:
-            told.bare += 1
+            tally.bare += 1
             return
         merged = merge(EMPTY if there is None else there, name, names)
     except (ValueError, OSError) as error:
-        told.refused.append(f"left {terminal_line(str(beside))} alone: {error}")
+        tally.refused.append(f"left {terminal_line(str(beside))} alone: {error}")
         return
     if merged == there and target.is_file():
-        told.same += 1
+        tally.same += 1
         return
     write_bytes(target, merged)
-    told.written += 1
+    tally.written += 1
 
 
 def _unfit(exporting: Exporting, path: str, target: Path) -> str:

@@ -20,11 +20,11 @@ from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import Report, answers_of
 from flukeprint.files import check_outside, make_folder, read_json, write_text
+from flukeprint.forecasts import ANSWERS
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import NEW_WHALE, Interval
 from flukeprint.scoring import RUN_MODEL
 from flukeprint.tables import fingerprint
-from flukeprint.told import ANSWERS
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.export import export
 from flukeprint.training.report import report_of

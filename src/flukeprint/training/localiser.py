@@ -55,19 +55,19 @@ class FlukeNet(nn.Module):
             mixed = mixed + F.interpolate(
                 self.across[layer](maps), scale_factor=times, mode="bilinear"
             )
-        told = self.head(self.mix(mixed)).flatten(2).transpose(1, 2).float()
-        reach = torch.sigmoid(told[:, :, CORNERS])
+        raw = self.head(self.mix(mixed)).flatten(2).transpose(1, 2).float()
+        reach = torch.sigmoid(raw[:, :, CORNERS])
         middles = self.get_buffer("middles")
         boxes = torch.cat([middles - reach[..., :2], middles + reach[..., 2:]], dim=2)
         # A small fluke is seen from its place, what is no fluke from all around it.
-        likeliest = told[:, :, LOGIT].amax(dim=1, keepdim=True)
+        likeliest = raw[:, :, LOGIT].amax(dim=1, keepdim=True)
         judged = torch.cat([self.photo(torch.cat(means, dim=1)).float(), likeliest], dim=1)
         shown = self.shown(judged).float()[:, None]
         return torch.cat(
             [
-                told[:, :, : CORNERS.start],
+                raw[:, :, : CORNERS.start],
                 boxes,
-                told[:, :, CORNERS.stop :],
+                raw[:, :, CORNERS.stop :],
                 shown.expand(-1, PLACES**2, 1),
             ],
             dim=2,

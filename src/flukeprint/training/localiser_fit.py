@@ -58,9 +58,9 @@ def fit_localiser(
             network.train()
         scenes = draw_scenes(stock, BATCH, generator)
         with cpu.autocast():
-            told = network(scenes.pictures.to(memory_format=torch.channels_last))
+            answers = network(scenes.pictures.to(memory_format=torch.channels_last))
         optimiser.zero_grad()
-        surprise(told, scenes, network.get_buffer("middles")).backward()  # type: ignore[no-untyped-call]
+        surprise(answers, scenes, network.get_buffer("middles")).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
         schedule.step()
@@ -69,30 +69,30 @@ def fit_localiser(
     return network.eval()
 
 
-def surprise(told: Tensor, scenes: Scenes, middles: Tensor) -> Tensor:
+def surprise(answers: Tensor, scenes: Scenes, middles: Tensor) -> Tensor:
     """The loss of the network's answers (N, P, 8) to N scenes."""
     aims = aims_of(scenes, middles)
     here = aims.which >= 0
-    told_of = told[:, :, LOGIT]
-    wrong = F.binary_cross_entropy_with_logits(told_of, here.float(), reduction="none")
-    doubt = (torch.sigmoid(told_of) - here.float()).abs()  # sure places teach little: focal loss
+    logits_of = answers[:, :, LOGIT]
+    wrong = F.binary_cross_entropy_with_logits(logits_of, here.float(), reduction="none")
+    doubt = (torch.sigmoid(logits_of) - here.float()).abs()  # sure places teach little: focal loss
     weight = doubt * torch.where(here, 0.6, 0.4) * aims.asked
     places = (weight * wrong).sum() / (here.sum() + 50)
     there = scenes.there.any(dim=1).float()
-    shown = F.binary_cross_entropy_with_logits(told[:, 0, SHOWN], there)
+    shown = F.binary_cross_entropy_with_logits(answers[:, 0, SHOWN], there)
     if not here.any():
         return 4 * places + 2 * shown
-    row = torch.arange(len(told))[:, None]
+    row = torch.arange(len(answers))[:, None]
     which = aims.which.clamp_min(0)
     exact = here & scenes.exact[row, which]
     wanted = scenes.boxes[row, which][exact].clamp(0.0, 1.0)
-    found = told[:, :, CORNERS][exact]
+    found = answers[:, :, CORNERS][exact]
     apart = 8 * F.smooth_l1_loss(found, wanted, beta=0.02, reduction="none").mean(dim=1)
     edges = (apart + 1 - overlap(found, wanted)).sum() / max(len(wanted), 1)
     down = scenes.upside_down[row, which][here].float()
-    turned = F.binary_cross_entropy_with_logits(told[:, :, UPSIDE_DOWN][here], down)
+    turned = F.binary_cross_entropy_with_logits(answers[:, :, UPSIDE_DOWN][here], down)
     falling = scenes.slope[row, which][here]
-    slope = F.smooth_l1_loss(told[:, :, SLOPE][here], falling, beta=0.1)
+    slope = F.smooth_l1_loss(answers[:, :, SLOPE][here], falling, beta=0.1)
     return 4 * places + edges + 0.5 * turned + slope + 2 * shown
 
 
@@ -141,6 +141,6 @@ def flukes_on(network: FlukeNet, photos: Tensor) -> list[Fluke]:
         if some.shape[2:] != (SIDE_PX, SIDE_PX):
             some = F.interpolate(some, (SIDE_PX, SIDE_PX), mode="bilinear", antialias=True)
         with torch.inference_mode():
-            told = network(some).numpy()
-        flukes += [fluke_of(np.asarray(places)) for places in told]
+            answers = network(some).numpy()
+        flukes += [fluke_of(np.asarray(places)) for places in answers]
     return flukes

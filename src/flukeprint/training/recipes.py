@@ -161,10 +161,10 @@ def _config(path: Path, settings: Sequence[str]) -> TrainConfig:
     try:
         return read_config(path, list(settings))
     except FlukeprintError as error:
-        told = str(error)
-        if str(path) in told:
+        text = str(error)
+        if str(path) in text:
             raise
-        raise FlukeprintError(f"{path}: {told.removeprefix('config: ')}") from None
+        raise FlukeprintError(f"{path}: {text.removeprefix('config: ')}") from None
 
 
 def _published(table: _Table) -> tuple[Published, ...]:
@@ -184,7 +184,7 @@ def _variant(path: Path, table: _Table) -> Variant:
 
 
 class _Table:
-    """A table of a recipe's file: what is missing or wrong in it is told by its name."""
+    """A table of a recipe's file: an error names what is missing or wrong in it."""
 
     def __init__(self, path: Path, name: str, raw: object, known: Sequence[str]) -> None:
         if not isinstance(raw, dict):

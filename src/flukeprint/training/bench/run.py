@@ -221,7 +221,7 @@ def bench_papers(
         raise FlukeprintError(
             "--only: two recipes of one name would share a folder; name each once"
         )
-    wanted = plan.wanted_systems(named, epochs, weights)  # told before hours of training
+    wanted = plan.wanted_systems(named, epochs, weights)  # refused before hours of training
     bench = Bench(data, out, device=device, progress=progress, report=report)
     bench.open([one for one in named if _is_own(one)])
     bench.do_without_learning()

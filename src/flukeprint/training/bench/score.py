@@ -18,6 +18,7 @@ from flukeprint.evaluate import (
     gallery_of,
     query_rows,
 )
+from flukeprint.forecasts import ANSWERS
 from flukeprint.identify import likeness_of
 from flukeprint.model import Model, load_model
 from flukeprint.network import Network
@@ -26,7 +27,6 @@ from flukeprint.rank import GalleryIndex, nearest
 from flukeprint.records import NEW_WHALE, Split, Table, whale_apart
 from flukeprint.scoring import RUN_MODEL
 from flukeprint.splits import read_split
-from flukeprint.told import ANSWERS
 from flukeprint.training.bench.rows import Scored, collapse_share
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.report import embedded_for

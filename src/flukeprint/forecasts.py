@@ -18,7 +18,7 @@ MISS_RATES = (0.05, 0.1, 0.2)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Forecasts:
     """Q queries' beliefs, and what they are to be held against.
 
     ``true`` (Q,) is the probability that the true whale was given, nan where that is new;
