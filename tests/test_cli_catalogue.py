@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -346,7 +348,28 @@ def test_check_backup_and_rescue(book: Run, tmp_path: Path) -> None:
     assert code == 2
     assert "event 1 is not as it was written" in out
     assert file.read_bytes() == data
-    assert book("catalogue", "check", "--catalogue", tmp_path / "saved")[0] == 0
+    assert book("catalogue", "check", "--catalogue", tmp_path / "saved")[:2] == (
+        0,
+        f"{tmp_path / 'saved'}: whole; can be read: 2 event, 20 effect, 6 photo, 7 file, "
+        "3 individual\na rescue could not save these events as they were: 1\n",
+    )
+
+
+def test_a_rescue_that_lost_what_was_shown(book: Run, tmp_path: Path, model_path: Path) -> None:
+    asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path)
+    assert book(*asked)[0] == 0
+    assert book("catalogue", "decide", "5", "--new", "Zora")[0] == 0
+    with closing(sqlite3.connect(tmp_path / "book")) as link, link:
+        link.execute("DROP TRIGGER ranking_never_delete")
+        link.execute("DELETE FROM ranking")
+    assert book("catalogue", "check", "--rescue", tmp_path / "saved")[0] == 2
+    saved = ("--catalogue", tmp_path / "saved")
+    text = book("catalogue", "history", "Zora", *saved)[1]
+    assert "  shown was ranking 2, which is lost\n" in text
+    history = output(book, "catalogue", "history", "Zora", *saved)
+    assert [entry["evidence"] for entry in history["history"]] == [None]
+    for number, format_ in enumerate(("photos", "lines", "capture-history", "darwin-core")):
+        assert book("catalogue", "export", format_, tmp_path / f"out{number}", *saved)[0] == 0
 
 
 def test_a_read_only_catalogue_is_read(

@@ -157,6 +157,7 @@ def test_rankings_are_kept_as_they_were_shown(
     (found,), _ = resight(book, [Asked(shoot(4))], network)
     assert found.ranking is not None
     kept = book.ranking(found.ranking)
+    assert kept is not None
     assert (kept.photo, kept.model_id) == (number, network.model.id)
     assert kept.new == found.answer.new
     assert [(name, share) for _, name, share in kept.candidates] == [
@@ -175,8 +176,9 @@ def test_a_merge_while_the_model_was_at_work(
     book.decide(Merge(book.find("w_a"), book.find("w_b")), who="Bo")
     (found,), _ = resight(book, [Asked(shoot(4))], network, known=known)
     assert found.ranking is not None
-    kept = [number for number, _, _ in book.ranking(found.ranking).candidates]
-    assert len(kept) == len(found.answer.candidates) == 3
+    kept = book.ranking(found.ranking)
+    assert kept is not None
+    assert len(kept.candidates) == len(found.answer.candidates) == 3
     assert check(book.path).whole
 
 

@@ -12,7 +12,9 @@ from flukeprint import cli_decisions, cli_export, cli_import, cli_review
 from flukeprint.cli_options import CATALOGUE, JSON, PATH, json_text, say, user_name
 
 if TYPE_CHECKING:
-    from flukeprint.catalogue import Catalogue, Ranking
+    from flukeprint.catalogue import Catalogue, Entry, Ranking
+
+EVENTS_SHOWN = 20
 
 
 @click.command()
@@ -101,6 +103,10 @@ def history(whale: str, file: Path, as_json: bool) -> None:
         now = asdict((book.individual if kind == "individual" else book.photo)(number))
         cited = {entry.event.ranking for entry in entries if entry.event.ranking}
         rankings = {ranking: book.ranking(ranking) for ranking in cited}
+
+    def shown_for(entry: Entry) -> Ranking | None:
+        return rankings.get(entry.event.ranking or 0)
+
     if as_json:
         past = [
             {
@@ -108,7 +114,7 @@ def history(whale: str, file: Path, as_json: bool) -> None:
                 **{name: getattr(entry.event, name) for name in ("at", "who", "why", "kind")},
                 "undone_by": entry.undone,
                 "changes": list(entry.lines),
-                "evidence": asdict(rankings[entry.event.ranking]) if entry.event.ranking else None,
+                "evidence": asdict(shown) if (shown := shown_for(entry)) else None,
             }
             for entry in entries
         ]
@@ -120,7 +126,7 @@ def history(whale: str, file: Path, as_json: bool) -> None:
         say(f"{entry.event}{undone}{why}")
         cli_decisions.echo_lines(entry.lines)
         if entry.event.ranking:
-            cli_decisions.echo_lines([_evidence(rankings[entry.event.ranking])])
+            cli_decisions.echo_lines([_evidence(entry.event.ranking, shown_for(entry))])
 
 
 @click.command()
@@ -143,13 +149,21 @@ def check(file: Path, new: Path | None, who: str | None, as_json: bool) -> None:
     report = library(file)
     saved = rescue(file, new, who=who or user_name()) if new else None
     if as_json:
-        body = {"whole": report.whole, "problems": report.problems, "savable": report.savable}
-        click.echo(json_text({**body, "rescued": saved.rows if saved else None}))
+        body = {
+            **{"whole": report.whole, "problems": report.problems, "savable": report.savable},
+            **{"not_saved_before": report.rescued, "rescued": saved.rows if saved else None},
+        }
+        click.echo(json_text(body))
     else:
         for line in report.problems:
             say(line)
         rows = ", ".join(f"{count:,} {table}" for table, count in report.savable.items() if count)
         click.echo(f"{file}: {'whole' if report.whole else 'not whole'}; can be read: {rows}")
+        if report.rescued:
+            events = ", ".join(map(str, report.rescued[:EVENTS_SHOWN]))
+            more = len(report.rescued) - EVENTS_SHOWN
+            others = f" and {more:,} more" if more > 0 else ""
+            click.echo(f"a rescue could not save these events as they were: {events}{others}")
         if saved:
             cli_decisions.echo_lines(saved.lines)
             click.echo(f"{new}: what could be saved")
@@ -199,10 +213,12 @@ COMMANDS = (
 )
 
 
-def _evidence(ranking: Ranking) -> str:
+def _evidence(number: int, ranking: Ranking | None) -> str:
     """What was on the screen when a decision was made."""
     from flukeprint.outputs import share
 
+    if ranking is None:
+        return f"shown was ranking {number}, which is lost"
     named = [f"{name} {share(probability)}" for _, name, probability in ranking.candidates]
     shown = ", ".join([*named, f"new {share(ranking.new)}"])
     return f"shown was ranking {ranking.id}: {shown} (model {ranking.model_id[:12]}, {ranking.at})"

@@ -277,6 +277,7 @@ def test_evidence_is_of_the_photo(book: Catalogue) -> None:
     assert entry.event.ranking == shown
     book.decide(Rename(2, "Notch"), who="Bo")
     seen = book.ranking(shown)
+    assert seen is not None
     assert (seen.photo, seen.model_id, seen.new) == (4, "model", 0.125)
     assert seen.candidates == ((2, "B", 0.75), (1, "A", 0.125))
 

@@ -100,7 +100,24 @@ def test_a_lost_ranking(tmp_path: Path) -> None:
     assert "event 2 is not as it was written" in found.lines
     with Catalogue.open(tmp_path / "new") as book:
         assert placed(book)[4] == (1, "confirmed")
-    assert check(tmp_path / "new").whole
+        assert book.ranking(shown) is None
+        assert book.match_probabilities() == {}
+        with pytest.raises(FlukeprintError, match="no ranking has the number 1"):
+            book.decide(New(5), who="Cy", ranking=shown)
+    report = check(tmp_path / "new")
+    assert report.whole
+    assert report.rescued == (2,)
+    assert check(path).rescued == ()
+
+
+def test_lost_photos_are_not_counted(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    small(path).close()
+    damage(path, "photo", "DELETE FROM photo WHERE id < 3")
+    rescue(path, tmp_path / "new", who="Cy")
+    with Catalogue.open(tmp_path / "new") as book:
+        counts = book.counts()
+    assert (counts.photos, counts.unidentified) == (3, 2)
 
 
 @pytest.mark.parametrize("head", [16, 100, 4_096, 12_288])

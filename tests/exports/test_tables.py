@@ -16,6 +16,7 @@ from flukeprint.cells import csv_text, unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports import FORMATS
 from flukeprint.exports.exporting import Exporting
+from tests.catalogue.small import photo as made
 from tests.exports.made import exporting, photo
 
 PRINTED = st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029")
@@ -113,6 +114,17 @@ def test_what_a_decision_rested_on(book: Catalogue) -> None:
     assert book.match_probabilities() == {1: 0.75, 4: 0.5, 5: 0.0625}
     book.decide(Move(1, 2), who="Ann")  # nothing was on the screen
     assert book.match_probabilities() == {4: 0.5, 5: 0.0625}
+
+
+def test_labels_that_a_merge_made_one_rest_on_no_decision(tmp_path: Path) -> None:
+    with Catalogue.create(tmp_path / "book") as book:
+        book.add_photos([made(1, "A"), made(1, "B", "copy.jpg"), made(2, "B")], who="Ann")
+        _merge(book, kept=1, gone=2)
+        assert book.photo(1).individual == 1
+        assert book.match_probabilities() == {}
+        (shown,) = book.keep_rankings("m", [Shown(1, ((1, 0.75),), 0.25)])
+        book.decide(Same(1, 1), who="Ann", ranking=shown)
+        assert book.match_probabilities() == {1: 0.75}
 
 
 def _merge(book: Catalogue, *, kept: int, gone: int) -> int | None:

@@ -199,10 +199,10 @@ class Catalogue:
         with self._reading() as link:
             return evidence.last_ranking(link, photo)
 
-    def ranking(self, number: int) -> evidence.Ranking:
-        """A ranking as it was shown."""
+    def ranking(self, number: int) -> evidence.Ranking | None:
+        """A ranking as it was shown; None where there is none, as after a rescue."""
         with self._reading() as link:
-            return evidence.read_ranking(link, number)
+            return evidence.find_ranking(link, number)
 
     def match_probabilities(self) -> dict[int, float]:
         """What the ranking on the screen gave to whom a photo was decided to be, by photo."""

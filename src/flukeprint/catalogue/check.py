@@ -29,11 +29,16 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What ``check`` found. ``savable`` is how many rows of each table can be read."""
+    """What ``check`` found. ``savable`` is how many rows of each table can be read.
+
+    ``rescued`` are the events that a rescue could not save, or not as they were written: known of,
+    and no problem any more.
+    """
 
     path: Path
     problems: tuple[str, ...]
     savable: dict[str, int]
+    rescued: tuple[int, ...]
 
     @property
     def whole(self) -> bool:
@@ -50,10 +55,11 @@ def check(path: Path, migrations: tuple[Migration, ...] = MIGRATIONS) -> Report:
     with at_rest(path, len(migrations)) as (link, notes):
         findings = [Finding(note) for note in notes]
         findings += inspect(link, migrations)
-        savable = readable(link)
+        savable, rescued = readable(link), _accepted(link)
     if any(finding.text != CUT_OFF for finding in findings) and not any(savable.values()):
         raise FlukeprintError(f"{path}: nothing of it can be read; no catalogue, or use a backup")
-    return Report(path, tuple(finding.text for finding in findings), savable)
+    problems = tuple(finding.text for finding in findings)
+    return Report(path, problems, savable, tuple(sorted(rescued)))
 
 
 def inspect(link: sqlite3.Connection, migrations: tuple[Migration, ...]) -> list[Finding]:
@@ -64,18 +70,18 @@ def inspect(link: sqlite3.Connection, migrations: tuple[Migration, ...]) -> list
             findings += list(look(link))
         except (sqlite3.Error, ValueError, TypeError) as error:
             findings.append(Finding(f"damaged: {error}"))
-    try:
-        accepted = _accepted(link)
-    except (sqlite3.Error, ValueError, TypeError, KeyError):
-        accepted = set()
+    accepted = _accepted(link)
     distinct = dict.fromkeys(Finding(terminal_line(text), event) for text, event in findings)
     return [finding for finding in distinct if finding.event not in accepted]
 
 
 def _accepted(link: sqlite3.Connection) -> set[int]:
-    """Events that a rescue could not save whole, as it noted itself."""
-    rows = link.execute("SELECT details FROM event WHERE kind = 'rescue'")
-    return {number for (details,) in rows for number in json.loads(details)["damaged"]}
+    """Events that a rescue could not save whole, as it noted itself; none where that is damaged."""
+    try:
+        rows = link.execute("SELECT details FROM event WHERE kind = 'rescue'")
+        return {number for (details,) in rows for number in json.loads(details)["damaged"]}
+    except (sqlite3.Error, ValueError, TypeError, KeyError):
+        return set()
 
 
 def _pages(link: sqlite3.Connection) -> Iterator[Finding]:

@@ -150,13 +150,21 @@ def read_ranking(link: sqlite3.Connection, number: int) -> Ranking:
     Raises:
         FlukeprintError: there is none of that number.
     """
+    found = find_ranking(link, number)
+    if found is None:
+        raise FlukeprintError(f"no ranking has the number {number}")
+    return found
+
+
+def find_ranking(link: sqlite3.Connection, number: int) -> Ranking | None:
+    """A ranking as it was shown; None where it is lost, as it may be after a rescue."""
     row = link.execute(
         "SELECT r.id, photo, name, at, new, candidates FROM ranking r"
         " JOIN model ON model.id = model WHERE r.id = ?",
         (number,),
     ).fetchone()
     if row is None:
-        raise FlukeprintError(f"no ranking has the number {number}")
+        return None
     _, photo, model_id, at, new, shown = row
     candidates = tuple((who, name, share) for who, name, share in json.loads(shown))
     return Ranking(number, photo, model_id, at, new, candidates)
@@ -180,23 +188,28 @@ def match_probabilities(link: sqlite3.Connection) -> dict[int, float]:
         " WHERE i.kind = 'p' AND i.field = 'individual' AND i.value IS NOT NULL"
     ).fetchall()
     for photo, who, placed, stated in rows:
-        while events[placed][0] == "merge":
+        decided = 0 if events[stated][0] == "merge" else stated
+        while placed > decided and events[placed][0] == "merge":
             who, placed = link.execute(
                 "SELECT before, before_owner FROM effect WHERE event = ? AND kind = 'p'"
                 " AND subject = ? AND field = 'individual'",
                 (placed, photo),
             ).fetchone()
-        decisions = [event for event in (placed, stated) if events[event][0] != "merge"]
-        ranking = events[max(decisions)][1]
-        share = None if ranking is None else _share(link, ranking, who, max(decisions))
+        decision = max(placed, decided)
+        if not decision:  # labels that disagreed until a merge: nobody decided
+            continue
+        ranking = events[decision][1]
+        share = None if ranking is None else _share(link, ranking, who, decision)
         if share is not None:
             found[photo] = share
     return found
 
 
 def _share(link: sqlite3.Connection, ranking: int, who: int, event: int) -> float | None:
-    """The probability of an individual in a ranking; None where it is not in it."""
-    shown = read_ranking(link, ranking)
+    """The probability of an individual in a ranking; None if it was not shown, or that is lost."""
+    shown = find_ranking(link, ranking)
+    if shown is None:
+        return None
     born = link.execute("SELECT event FROM individual WHERE id = ?", (who,)).fetchone()
     if born == (event,):
         return shown.new

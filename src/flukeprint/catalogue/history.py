@@ -307,7 +307,11 @@ def counts(link: sqlite3.Connection) -> Counts:
         ),
         photos,
         len(individuals_now(link)),
-        photos - count("cell WHERE field = 'individual' AND value IS NOT NULL"),
+        # Not by subtraction: after a rescue, cells may be of photos that are lost.
+        count(
+            "photo WHERE NOT EXISTS (SELECT 1 FROM cell WHERE kind = 'p' AND subject = photo.id"
+            " AND field = 'individual' AND value IS NOT NULL)"
+        ),
         count(
             "cell WHERE value IN ('conflict', 'open') AND value = 'conflict' AND field = 'state'"
         ),
