@@ -19,6 +19,7 @@ from flukeprint.decide import (
     believe_together,
     least_to_review,
     order,
+    ruled_out,
     to_review,
     with_new_share,
 )
@@ -168,6 +169,14 @@ def test_another_share_of_new_whales_changes_the_odds_alone() -> None:
     assert moved.whales[0].tolist() == pytest.approx([0.12, 0.08])
     same = with_new_share(beliefs, 0.2, 0.2)
     assert same.new[0] == pytest.approx(0.5)
+
+
+def test_ruled_out_whales_leave_the_others_odds() -> None:
+    beliefs = Beliefs(np.array([[0.5, 0.25], [0.5, 0.25], [0.75, 0.25]]), np.array([0.25, 0.25, 0]))
+    out = np.array([[True, False], [False, False], [True, True]])
+    found = ruled_out(beliefs, out)
+    np.testing.assert_allclose(found.whales, [[0.0, 0.5], [0.5, 0.25], [0.0, 0.0]])
+    np.testing.assert_allclose(found.new, [0.5, 0.25, 1.0])
 
 
 @given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0.0, 1.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,28 @@ def test_rankings_are_kept_as_they_were_shown(
     ]
     assert book.last_ranking(number) == found.ranking
     assert check(book.path).whole
+
+
+def test_whom_a_person_ruled_out_is_not_named_again(
+    book: Catalogue, network: Network, shoot: Shoot
+) -> None:
+    one, _ = bring(book, shoot(1), shoot(42))
+    asked = [Asked(shoot(1)), Asked(shoot(42))]
+    before, _ = resight(book, asked, network, note=False)
+    (first, *rest) = before[0].answer.candidates
+    book.decide(Different(one, book.find(first.individual)), who="Bo")
+    after, _ = resight(book, asked, network, note=False)
+    assert [c.individual for c in after[1].answer.candidates] == [
+        c.individual for c in before[1].answer.candidates
+    ]
+    answer = after[0].answer
+    assert [c.individual for c in answer.candidates] == [c.individual for c in rest]
+    left = 1 - first.probability
+    assert answer.new == pytest.approx((before[0].answer.new or 0) / left, rel=1e-6)
+    together = [replace(each, encounter="e1") for each in asked]
+    found, _ = resight(book, together, network, note=False)
+    for seen in found:  # an encounter shows one whale: what it is not holds for both
+        assert first.individual not in [c.individual for c in seen.answer.candidates]
 
 
 def test_a_merge_while_the_model_was_at_work(

@@ -121,6 +121,18 @@ def with_new_share(beliefs: Beliefs, share: float, fitted: float) -> Beliefs:
     return Beliefs(beliefs.whales / total[:, None], times * beliefs.new / total)
 
 
+def ruled_out(beliefs: Beliefs, out: NDArray[np.bool_]) -> Beliefs:
+    """The beliefs of someone who knows which whales it is not: ``out`` (Q, W) bool.
+
+    By Bayes' rule the others' odds stay as they are; where nobody is left, the whale is new.
+    """
+    whales = np.where(out, 0.0, beliefs.whales)
+    total = whales.sum(axis=1) + beliefs.new
+    sure = total > 0
+    total = np.where(sure, total, 1.0)
+    return Beliefs(whales / total[:, None], np.where(sure, beliefs.new / total, 1.0))
+
+
 def to_review(beliefs: Beliefs, least: float) -> NDArray[np.int64]:
     """How many candidates of each query are as probable as ``least``: (Q,) int64.
 

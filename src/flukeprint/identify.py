@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from flukeprint.decide import (
     believe_together,
     least_to_review,
     order,
+    ruled_out,
     to_review,
     with_new_share,
 )
@@ -176,16 +177,22 @@ class Judge:
         index: GalleryIndex,
         *,
         together: bool = False,
+        denied: Sequence[Set[str]] = (),
     ) -> list[Identification]:
         """The Q answers with their candidates, for (Q, D) embeddings; guesses where no fluke is.
 
         ``together`` says that all show one whale: they are judged as one, and get one judgement.
+        ``denied`` are, for each of the Q, the individuals that somebody said it does not show.
         """
+        if together:
+            denied = [set().union(*denied)]
         answered: list[Identification] = []
         step = max(len(vectors), 1) if together else BLOCK
         for start in range(0, len(vectors), step):
             block = vectors[start : start + step]
-            beliefs, reviews = self._believe(likeness_of(block, index, self.manifest), together)
+            out = _columns(index.individuals, denied[start : start + step])
+            likeness = likeness_of(block, index, self.manifest)
+            beliefs, reviews = self._believe(likeness, together, out)
             for row, vector in enumerate(block):
                 at = 0 if together else row
                 named = _named(asked[start + row], vector, beliefs, at, index, self.top)
@@ -195,13 +202,21 @@ class Judge:
         return answered
 
     def _believe(
-        self, likeness: Likeness, together: bool
+        self, likeness: Likeness, together: bool, out: NDArray[np.bool_] | None
     ) -> tuple[Beliefs, NDArray[np.int64] | None]:
         beliefs = (believe_together if together else believe)(likeness, self.calibration)
+        beliefs = beliefs if out is None else ruled_out(beliefs, out)
         reviews = None if self.least is None else to_review(beliefs, self.least)
         if self.new_share is not None:
             beliefs = with_new_share(beliefs, self.new_share, self.manifest.new_share)
         return beliefs, reviews
+
+
+def _columns(individuals: Sequence[str], denied: Sequence[Set[str]]) -> NDArray[np.bool_] | None:
+    """Which of W individuals each of Q photos does not show: (Q, W); None where nobody said."""
+    if not any(denied):
+        return None
+    return np.array([[name in names for name in individuals] for names in denied])
 
 
 def _least_to_review(manifest: Manifest, miss_rate: float) -> float:
@@ -240,6 +255,7 @@ def _named(
                 best_photos(compared, index, whale, PHOTOS_SHOWN),
             )
             for whale in likeliest[:top]
+            if one.whales[0, whale] > 0  # not whom a person ruled out
         ),
         new=float(one.new[0]),
     )

@@ -7,7 +7,7 @@ evidence; a photo never matches itself.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -123,7 +123,12 @@ def resight(
     if note:
         keep_seen(catalogue, done.embeddings, done.looks, by_hash)
     done = look_again(done, paths, photos, network)
-    answers = _answered(asked, done, gallery, judge, by_hash)
+    denied = {
+        photo.sha256: {names[one] for one in photo.not_individuals if one in names}
+        for photo in photos
+        if photo.not_individuals
+    }
+    answers = _answered(asked, done, gallery, judge, by_hash, denied)
     return _noted(catalogue, answers, done, by_hash, names, network.model.id, note), failures
 
 
@@ -133,8 +138,12 @@ def _answered(
     gallery: CatalogueGallery,
     judge: Judge,
     known: Mapping[str, PhotoNow],
+    denied: Mapping[str, Set[str]],
 ) -> list[Identification]:
-    """An answer for each photo asked about, encounters judged together."""
+    """An answer for each photo asked about, encounters judged together.
+
+    ``denied`` are the individuals that somebody said a photo does not show, by its SHA-256.
+    """
     answers = [
         Identification(str(one.path), failure=failure.reason)
         if (failure := done.failures.get(place))
@@ -160,10 +169,10 @@ def _answered(
             alone[apart([place])].append(place)
     for (hashes, encounters), places in alone.items():
         index = gallery.without(hashes, encounters)
-        _judge(answers, places, rows, done, index, judge, together=False)
+        _judge(answers, places, rows, done, index, judge, denied, together=False)
     for places in together.values():
         index = gallery.without(*apart(places))
-        _judge(answers, places, rows, done, index, judge, together=True)
+        _judge(answers, places, rows, done, index, judge, denied, together=True)
     return answers
 
 
@@ -174,12 +183,19 @@ def _judge(
     done: EmbeddedPhotos,
     index: GalleryIndex,
     judge: Judge,
+    denied: Mapping[str, Set[str]],
     *,
     together: bool,
 ) -> None:
     """Put the judged answers in their places."""
-    vectors = done.embeddings.vectors[[rows[place] for place in places]]
-    judged = judge.answer([answers[p] for p in places], vectors, index, together=together)
+    mine = [rows[place] for place in places]
+    judged = judge.answer(
+        [answers[place] for place in places],
+        done.embeddings.vectors[mine],
+        index,
+        together=together,
+        denied=[denied.get(done.embeddings.hashes[row], frozenset()) for row in mine],
+    )
     for place, answer in zip(places, judged, strict=True):
         answers[place] = answer
 
