@@ -335,6 +335,15 @@ def test_a_stale_decision_is_refused(book: Run) -> None:
     assert "changed since you looked, by event 2 (same, Ann" in err
 
 
+def test_what_a_decision_leaves_to_look_at_is_said(book: Run) -> None:
+    assert book("catalogue", "decide", "5", "--new", "W_A")[2].splitlines()[0] == (
+        "note: 'W_A' and 'w_a' (individual 1) are whales of their own; merge them if they are one"
+    )
+    book("catalogue", "undo", "2")
+    found = output(book, "catalogue", "decide", "5", "--new", "W_A", "--dry-run")
+    assert len(found["notes"]) == 1
+
+
 def test_check_backup_and_rescue(book: Run, tmp_path: Path) -> None:
     assert book("catalogue", "check")[0] == 0
     assert output(book, "catalogue", "rebuild") == {"differed": []}

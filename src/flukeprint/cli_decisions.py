@@ -324,7 +324,7 @@ def _note(
     done = book.decide(decision, who=who, why=why, seen=seen, ranking=ranking, dry_run=dry_run)
     if as_json:
         body = {"event": done.event, "revision": done.revision, "changes": list(done.lines)}
-        click.echo(json_text(body))
+        click.echo(json_text({**body, "notes": list(done.notes)}))
     else:
         begin = f"event {done.event}" if done.event else "would be"
         click.echo(f"{begin}: {decision.kind}")
@@ -332,5 +332,7 @@ def _note(
         more = len(done.lines) - CHANGES_SHOWN
         if more > 0:  # to undo an import changes tens of thousands of cells
             click.echo(f"  and {more:,} more (--json names them all)")
+        for note in done.notes:
+            say(f"note: {note}", err=True)
     if done.event:
         back_up(book)

@@ -126,6 +126,17 @@ def test_box_and_facts(book: Catalogue) -> None:
     assert now.facts == {"date": "2020-05-12", "place": "bay", "photographer": "Cy"}
 
 
+def test_names_that_differ_by_capitals_alone(book: Catalogue) -> None:
+    note = "{!r} and {!r} (individual {}) are whales of their own; merge them if they are one"
+    new = book.decide(New(4, "a"), who="Bo")
+    assert new.notes == (note.format("a", "A", 1),)
+    renamed = book.decide(Rename(2, "Zoë"), who="Bo")
+    assert renamed.notes == ()
+    other = book.decide(New(5, "ZOË"), who="Bo")
+    assert other.notes == (note.format("ZOË", "Zoë", 2),)
+    assert book.decide(Rename(2, "zoë"), who="Bo").notes == (note.format("zoë", "ZOË", 4),)
+
+
 def test_merge(book: Catalogue) -> None:
     book.decide(Different(4, 2), who="Bo")
     reported = book.decide(Merge(1, 2), who="Bo")

@@ -134,9 +134,26 @@ def test_merges_in_a_chain(book: Catalogue) -> None:
 
 
 def test_a_photo_that_came_after_the_merge_stays(book: Catalogue) -> None:
-    decide(book, Merge(1, 2), Same(4, 1), Undo(2))
+    decide(book, Move(5, 1), Merge(1, 2), Same(4, 1))
+    preview = book.decide(Undo(3), who="Bo", dry_run=True)
+    done = book.decide(Undo(3), who="Bo")
     assert placed(book)[3] == (2, "imported")
     assert placed(book)[4] == (1, "confirmed")
+    (note,) = done.notes
+    assert preview.notes == done.notes
+    assert note.startswith("photo 4 (4.jpg) came to A (individual 1) by event 4 (same, Bo, ")
+    assert note.endswith(
+        "while the two were one, and stays there; move it if it shows B (individual 2)"
+    )
+
+
+def test_of_many_photos_that_came_after_the_merge_some_are_named(book: Catalogue) -> None:
+    decide(book, Merge(1, 2))
+    book.add_photos([photo(number, "B") for number in range(10, 22)], who="Ann")
+    notes = book.decide(Undo(2), who="Bo").notes
+    assert len(notes) == 11
+    assert notes[9].startswith("photo 15 (19.jpg) came to A (individual 1) by event 3 (import, ")
+    assert notes[10] == "so did 2 more photos of A (individual 1)"
 
 
 def test_an_import_is_undone_and_its_photos_stay_known(book: Catalogue) -> None:

@@ -38,10 +38,10 @@ def decide(
             raise FlukeprintError(f"ranking {ranking} was shown for photo {shown.photo}")
     changes = lines(link, draft.effects, draft.name)
     if dry_run:
-        return Outcome(None, draft.number - 1, changes)
+        return Outcome(None, draft.number - 1, changes, tuple(draft.notes))
     details = dataclasses.asdict(decision)  # type: ignore[call-overload]
     _append(draft, decision.kind, who, why, details, ranking)
-    return Outcome(draft.number, draft.number, changes)
+    return Outcome(draft.number, draft.number, changes, tuple(draft.notes))
 
 
 def take_in(

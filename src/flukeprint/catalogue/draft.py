@@ -35,11 +35,13 @@ class Outcome:
     """What a decision changed, or in a preview would change, one line for each cell.
 
     ``event`` is its number, None in a preview. ``revision`` is the catalogue's last event.
+    ``notes`` say what the decision left as it is and a person should look at.
     """
 
     event: int | None
     revision: int
     lines: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Decision(Protocol):
@@ -68,6 +70,7 @@ class Draft:
         self.seen = last if seen is None else seen
         self.number = last + 1
         self.undoes: int | None = None
+        self.notes: list[str] = []
         self._changes: dict[Key, tuple[Held, Held]] = {}
         self._touched: dict[tuple[str, int, str], list[Key]] = {}
         self.born: list[int] = []
@@ -200,6 +203,12 @@ class Draft:
                 raise FlukeprintError(
                     f"{name!r} is {'an alias' if field == 'alias' else 'the name'} of individual "
                     f"{holder}; names are given once, choose another"
+                )
+        for holder, other in state.names_alike(self.link, name):
+            if holder != of:
+                self.notes.append(
+                    f"{name!r} and {other!r} (individual {holder}) are whales of their own; "
+                    "merge them if they are one"
                 )
         return name
 

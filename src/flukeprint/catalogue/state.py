@@ -130,6 +130,15 @@ def holders(link: sqlite3.Connection, text: str) -> list[tuple[int, str]]:
     return [(subject, field) for subject, field in rows if is_alive(link, subject)]
 
 
+def names_alike(link: sqlite3.Connection, text: str) -> list[tuple[int, str]]:
+    """Individuals whose names differ from this one by capitals alone, with those names."""
+    rows = link.execute(
+        "SELECT subject, value FROM cell WHERE field = 'name' AND value IS NOT NULL AND kind = 'i'"
+    )
+    alike = [(who, name) for who, name in rows if name.casefold() == text.casefold()]
+    return [(who, name) for who, name in alike if name != text and is_alive(link, who)]
+
+
 def is_alive(link: sqlite3.Connection, individual: int) -> bool:
     """Whether the individual exists at present: made, not merged into another, not undone."""
     return value(link, "i", individual, "alive") is not None

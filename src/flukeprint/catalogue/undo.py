@@ -9,12 +9,14 @@ named. An undo can be undone in the same way.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.draft import Draft
+from flukeprint.catalogue.individuals import Merge
 from flukeprint.catalogue.log import (
     Effect,
     Event,
@@ -64,6 +66,26 @@ class Undo:
                 f"{', '.join(named)}{more}; undo those first"
             )
         draft.undoes = event.id
+        if event.kind == Merge.kind:
+            draft.notes += _came_since(draft, event)
+
+
+def _came_since(draft: Draft, merge: Event) -> Iterator[str]:
+    """Photos put with a merged individual while it was one: of whom, only a person can say."""
+    both = json.loads(merge.details)
+    rows = draft.link.execute(
+        "SELECT subject, owner FROM cell WHERE kind = 'p' AND field = 'individual' AND value = ?"
+        " AND owner > ? ORDER BY subject",
+        (both["kept"], merge.id),
+    ).fetchall()
+    for photo, event in rows[:MOST_NAMED]:
+        yield (
+            f"{state.photo_words(draft.link, photo)} came to {draft.name(both['kept'])} by "
+            f"{read_event(draft.link, event)}, while the two were one, and stays there; "
+            f"move it if it shows {draft.name(both['gone'])}"
+        )
+    if len(rows) > MOST_NAMED:
+        yield f"so did {len(rows) - MOST_NAMED:,} more photos of {draft.name(both['kept'])}"
 
 
 def _later(draft: Draft, event: Event, key: Key) -> set[int]:
