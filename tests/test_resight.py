@@ -271,6 +271,24 @@ def test_all_that_is_unidentified(book: Catalogue, network: Network, shoot: Shoo
     assert answers[-1].answer.failure == "no such file"
 
 
+def test_a_photo_that_is_away_is_identified_by_what_was_seen_before(
+    book: Catalogue, network: Network, shoot: Shoot
+) -> None:
+    photo = shoot(8)
+    (number,) = bring(book, photo)
+    asked = unidentified(book)
+    before, _ = resight(book, asked, network)
+    photo.unlink()
+    after, _ = resight(book, asked, network)
+    assert [one.photo for one in after] == [one.photo for one in before] == [4, 5, number]
+    was, now = before[2].answer, after[2].answer
+    assert (now.failure, now.look) == (None, was.look)
+    assert now.new == pytest.approx(was.new, abs=1e-3)  # kept as float16
+    assert after[2].ranking is not None
+    failed, _ = resight(book, [Asked(photo)], network)  # asked for as a file, not as its photo
+    assert failed[0].answer.failure == "no such file"
+
+
 def test_a_catalogue_that_names_nobody(tmp_path: Path, network: Network, shoot: Shoot) -> None:
     with (
         Catalogue.create(tmp_path / "empty") as empty,

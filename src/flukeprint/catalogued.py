@@ -131,6 +131,35 @@ def _corrected(
     return dict(zip(done.embeddings.hashes, done.embeddings.vectors, strict=True))
 
 
+def with_remembered(
+    done: EmbeddedPhotos, away: Mapping[int, PhotoNow], catalogue: Catalogue
+) -> EmbeddedPhotos:
+    """What was embedded, and photos whose files are away as the model saw them before.
+
+    ``away`` are those photos by their place among the paths asked for; the catalogue keeps what the
+    model saw of some of them. The others stay failures.
+    """
+    model_id = done.embeddings.model_id
+    kept = catalogue.embeddings(model_id) if away else done.embeddings
+    row_of = {sha256: row for row, sha256 in enumerate(kept.hashes)}
+    looks = {place: catalogue.look(photo.number, model_id) for place, photo in away.items()}
+    seen = {place: look for place, look in looks.items() if look and away[place].sha256 in row_of}
+    if not seen:
+        return done
+    hashes = tuple(away[place].sha256 for place in seen)
+    vectors = kept.vectors[[row_of[sha256] for sha256 in hashes]]
+    return EmbeddedPhotos(
+        Embeddings(
+            np.concatenate([done.embeddings.vectors, vectors]),
+            done.embeddings.hashes + hashes,
+            model_id,
+        ),
+        done.looks + tuple(seen.values()),
+        np.concatenate([done.places, np.array(list(seen), dtype=np.int64)]),
+        {place: why for place, why in done.failures.items() if place not in seen},
+    )
+
+
 def look_again(
     done: EmbeddedPhotos, paths: Sequence[Path], photos: Sequence[PhotoNow], network: Network
 ) -> EmbeddedPhotos:

@@ -222,7 +222,10 @@ def _from_catalogue(
                 progress=progress,
                 **wanted.of(network),
             )
-    strange = sum(one.photo is None for one in found)
+    strange = sum(
+        one.photo is None and one.answer.failure is None and ask.number is None
+        for one, ask in zip(found, asked, strict=True)
+    )
     if strange:
         click.echo(
             f"note: {strange:,} of {len(found):,} photos are not in the catalogue; "
@@ -230,10 +233,14 @@ def _from_catalogue(
             err=True,
         )
     context = [
-        {"number": one.photo, "ranking": one.ranking, "encounter": ask.encounter or None,
-         "revision": revision}
+        {
+            "number": ask.number if one.photo is None else one.photo,
+            "ranking": one.ranking,
+            "encounter": ask.encounter or None,
+            "revision": revision,
+        }
         for one, ask in zip(found, asked, strict=True)
-    ]  # fmt: skip
+    ]
     return Answered([one.answer for one in found], table, failures, context)
 
 

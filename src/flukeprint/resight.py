@@ -6,6 +6,7 @@ evidence; a photo never matches itself.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from flukeprint.catalogued import (
     known_vectors,
     look_again,
     place_of,
+    with_remembered,
 )
 from flukeprint.cells import unguard
 from flukeprint.embed import EmbeddedPhotos, embed_photos
@@ -34,10 +36,15 @@ from flukeprint.tables import csv_rows
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A photo to be identified; ``encounter`` is empty where it stands alone."""
+    """A photo to be identified; ``encounter`` is empty where it stands alone.
+
+    ``number`` is the catalogue's where it was asked for as one of its photos: it can be identified
+    where its file is away.
+    """
 
     path: Path
     encounter: str = ""
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class Resighting:
 def unidentified(catalogue: Catalogue) -> list[Asked]:
     """The catalogued photos that nobody has put with an individual."""
     return [
-        Asked(place_of(catalogue.root, photo))
+        Asked(place_of(catalogue.root, photo), number=photo.number)
         for photo in catalogue.photos()
         if photo.individual is None
     ]
@@ -118,6 +125,13 @@ def resight(
         )
     paths = [one.path for one in asked]
     done = embed_photos(paths, network, kept, progress("photos", len(paths)))
+    numbered = {photo.number: photo for photo in photos}
+    away = {
+        place: numbered[one.number]
+        for place, one in enumerate(asked)
+        if place in done.failures and one.number in numbered and not os.path.lexists(one.path)
+    }
+    done = with_remembered(done, away, catalogue)
     gallery = CatalogueGallery(rows, vectors)
     by_hash = {photo.sha256: photo for photo in photos}
     if note:
