@@ -74,6 +74,7 @@ def test_counts(book: Run, kaggle: Path) -> None:
         "photos": 6,
         "individuals": 3,
         "unidentified": 2,
+        "without_whale": 0,
         "label_conflicts": 0,
         "to_settle": 0,
         "events": 1,
@@ -333,6 +334,20 @@ def test_a_stale_decision_is_refused(book: Run) -> None:
     code, _, err = book("catalogue", "decide", "4", "--different", "w_a", "--seen", seen)
     assert code == 2
     assert "changed since you looked, by event 2 (same, Ann" in err
+
+
+def test_a_photo_without_a_whale_waits_for_nobody(
+    book: Run, tmp_path: Path, model_path: Path
+) -> None:
+    code, out, _ = book("catalogue", "decide", "4", "--no-whale", "--why", "a boat")
+    assert (code, out.splitlines()[0]) == (0, "event 2: no whale")
+    assert output(book, "catalogue", "show")["without_whale"] == 1
+    asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path, "--json")
+    assert [json.loads(line)["number"] for line in book(*asked)[1].splitlines()] == [5]
+    note = "note: left out 1 photo, train/5.jpg: a person said of it that it shows no whale\n"
+    for form in ("photos", "darwin-core", "competition", "capture-history", "wildbook"):
+        code, _, err = book("catalogue", "export", form, tmp_path / form)
+        assert (code, note in err) == (0, True)
 
 
 def test_what_a_decision_leaves_to_look_at_is_said(book: Run) -> None:

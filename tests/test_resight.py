@@ -15,6 +15,7 @@ from flukeprint.catalogue import (
     Different,
     Merge,
     New,
+    NoWhale,
     Same,
     bring_in,
     check,
@@ -259,6 +260,15 @@ def test_labels_that_nobody_settled_each_count(book: Catalogue, shoot: Shoot) ->
     ]
     book.decide(Same(number, 1), who="Ann")
     assert gallery_rows(book.photos(), book.individuals())[-1].label == "w_a"
+
+
+def test_a_photo_without_a_whale_is_no_evidence(book: Catalogue) -> None:
+    rows = gallery_rows(book.photos(), book.individuals())
+    book.decide(NoWhale(4), who="Bo")  # of a whale that nobody named, as it was imported
+    book.decide(NoWhale(1), who="Bo")
+    left = [row for row in rows if row.name not in ("train/1.jpg", "train/5.jpg")]
+    assert gallery_rows(book.photos(), book.individuals()) == left
+    assert len(left) == len(rows) - 2
 
 
 def test_all_that_is_unidentified(book: Catalogue, network: Network, shoot: Shoot) -> None:

@@ -34,6 +34,8 @@ def labels_of(photo: PhotoNow, names: Mapping[int, str]) -> tuple[str, ...]:
     As :func:`flukeprint.identify.prepare_gallery` counts a labelled collection: of several labels
     that nobody settled each counts, and ``new_whale`` is a photo that someone could not name.
     """
+    if photo.no_whale:
+        return ()
     if photo.individual is not None:
         return (names[photo.individual],)
     if photo.labels and photo.state == "conflict":

@@ -46,6 +46,7 @@ def show(file: Path, as_json: bool) -> None:
         ("photos", "photos (a file and its copies are one)"),
         ("individuals", "individuals"),
         ("unidentified", "photos unidentified"),
+        ("without_whale", "photos without a whale"),
         ("label_conflicts", "photos with labels that disagree"),
         ("to_settle", "photos with labels or facts to settle"),
         ("events", "events in the log"),

@@ -55,6 +55,7 @@ def _noting(command: Command) -> Command:
 )
 @click.option("--different", metavar="WHALE", help="It does not show this individual.")
 @click.option("--unsure", is_flag=True, help="Someone looked and could not tell.")
+@click.option("--no-whale", is_flag=True, help="It shows no whale: a boat, a bird.")
 @click.option("--move", metavar="WHALE", help="It goes to another individual.")
 @click.option("--encounter", metavar="NAME", help="It goes to another encounter.")
 @click.option("--box", metavar="X0,Y0,X1,Y1", help="Where the fluke is, in shares of the photo.")
@@ -268,7 +269,16 @@ def echo_lines(lines: Iterable[str]) -> None:
 
 def _about_photo(book: Catalogue, photo: int, said: dict[str, Any]) -> Decision:
     """The one decision that the options name."""
-    from flukeprint.catalogue import CorrectBox, Describe, Different, Move, New, Same, Unsure
+    from flukeprint.catalogue import (
+        CorrectBox,
+        Describe,
+        Different,
+        Move,
+        New,
+        NoWhale,
+        Same,
+        Unsure,
+    )
 
     facts = {name: said.pop(name) for name in FACTS if name in said}
     where = {name for name in ("move", "encounter") if name in said}
@@ -284,6 +294,8 @@ def _about_photo(book: Catalogue, photo: int, said: dict[str, Any]) -> Decision:
             return Different(photo, individual_number(book, said["different"]))
         case "unsure":
             return Unsure(photo)
+        case "no_whale":
+            return NoWhale(photo)
         case "box":
             return CorrectBox(photo, _box(said["box"]))
         case "facts":

@@ -77,7 +77,7 @@ def export(
             return
         options = {name: value for name, value in chosen.items() if value}
         exporting = Exporting(photos, names, book.root, shares, **options)
-        told_lines = WRITERS[form](exporting, out)
-    say(told_lines[0])
-    for line in told_lines[1:]:
+        lines = WRITERS[form](exporting, out)
+    say(lines[0])
+    for line in lines[1:]:
         say(f"note: {line}", err=True)

@@ -128,7 +128,7 @@ def cluster_catalogue(
         FlukeprintError: the model is a classifier, or the catalogue cannot be used.
     """
     photos = catalogue.photos()
-    unnamed = [photo for photo in photos if photo.individual is None]
+    unnamed = [photo for photo in photos if photo.unidentified]
     seen = _look_over(catalogue, unnamed, network, cache, note, progress)
     calibration = Calibration.from_dict(network.model.manifest.calibration)
     groups = find_groups(

@@ -64,7 +64,7 @@ def unidentified(catalogue: Catalogue) -> list[Asked]:
     return [
         Asked(place_of(catalogue.root, photo), number=photo.number)
         for photo in catalogue.photos()
-        if photo.individual is None
+        if photo.unidentified
     ]
 
 

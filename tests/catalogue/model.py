@@ -116,6 +116,8 @@ def sound(state: State) -> bool:
             return False
         if what == "individual" and ("p", subject, "state", "") not in state:
             return False
+        if what == "individual" and state.get(("p", subject, "state", "")) == "no whale":
+            return False
         if value in ("imported", "confirmed") and ("p", subject, "individual", "") not in state:
             return False
         if what in ("name", "alias") and subject in alive:

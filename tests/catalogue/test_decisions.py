@@ -12,11 +12,14 @@ from flukeprint.catalogue import (
     Merge,
     Move,
     New,
+    NoWhale,
     Rename,
     Same,
     Shown,
     Split,
+    Undo,
     Unsure,
+    check,
 )
 from flukeprint.catalogue.draft import Decision
 from flukeprint.catalogue.history import Counts
@@ -97,6 +100,34 @@ def test_new(book: Catalogue) -> None:
     )
     for name in ("  ", "a\nb", "x" * 201):
         assert "cannot be a name" in refused(book, New(4, name))
+
+
+def test_a_photo_without_a_whale(book: Catalogue) -> None:
+    assert book.decide(NoWhale(1), who="Bo").lines == (
+        "photo 1 (1.jpg): A (individual 1) -> unidentified",
+        "photo 1 (1.jpg): state imported -> no whale",
+    )
+    book.decide(NoWhale(4), who="Bo")
+    assert placed(book) == START | {1: (None, "no whale"), 4: (None, "no whale")}
+    assert "nothing to change" in refused(book, NoWhale(1))
+    assert book.counts() == Counts(5, 5, 2, 1, 0, 2)
+    assert [one.number for one in book.photos() if one.unidentified] == [5]
+    book.add_photos([photo(1, "B"), photo(4, "B")], who="Ann")  # a sheet does not overrule a person
+    assert placed(book)[1] == placed(book)[4] == (None, "no whale")
+    book.decide(Undo(3), who="Bo")
+    book.decide(Same(1, 1), who="Bo")
+    assert placed(book)[1] == (1, "confirmed")
+    assert placed(book)[4] == (None, None)
+    assert check(book.path).whole
+
+
+def test_a_denied_whale_does_not_come_back_to_a_photo_without_one(book: Catalogue) -> None:
+    book.decide(Same(1, 1), who="Bo")
+    book.add_photos([photo(1, "B")], who="Ann")  # confirmed as A, in conflict
+    book.decide(Different(1, 1), who="Bo")
+    book.decide(NoWhale(1), who="Bo")
+    with pytest.raises(FlukeprintError, match=r"event 4 .* cannot be undone .* event 5 \(no whale"):
+        book.decide(Undo(4), who="Bo")
 
 
 def test_unsure_keeps_the_individual(book: Catalogue) -> None:

@@ -20,6 +20,7 @@ from flukeprint.catalogue import (
     Merge,
     Move,
     New,
+    NoWhale,
     Rename,
     Same,
     Split,
@@ -147,6 +148,14 @@ class Decisions(RuleBasedStateMachine):
     def unsure(self, number: int) -> None:
         self.both(Unsure(number), lambda: self.model.note({("p", number, "state", ""): "unsure"}))
 
+    @rule(number=photos)
+    def no_whale(self, number: int) -> None:
+        sets: State = {
+            ("p", number, "individual", ""): None,
+            ("p", number, "state", ""): "no whale",
+        }
+        self.both(NoWhale(number), lambda: self.model.note(sets))
+
     @rule(individual=individuals, name=names)
     def rename(self, individual: int, name: str) -> None:
         individual = self.whom(individual)
@@ -218,7 +227,7 @@ class Decisions(RuleBasedStateMachine):
                 sets |= self.confirm(number, individual)
                 unnamed = ("p", number, "unnamed", "") in state
                 sets["p", number, "state", ""] = "conflict" if unnamed else "imported"
-            elif how != "unsure" and now != individual:
+            elif how not in ("unsure", "no whale") and now != individual:
                 sets["p", number, "state", ""] = "conflict"
                 if how != "confirmed" and not self.model.was_confirmed(number):
                     sets["p", number, "individual", ""] = None

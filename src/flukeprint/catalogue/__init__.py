@@ -32,6 +32,7 @@ from flukeprint.catalogue.verdicts import (
     Different,
     Move,
     New,
+    NoWhale,
     Same,
     Unsure,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Merge",
     "Move",
     "New",
+    "NoWhale",
     "Outcome",
     "PhotoNow",
     "Ranking",

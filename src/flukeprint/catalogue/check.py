@@ -166,6 +166,12 @@ def _sense(link: sqlite3.Connection) -> Iterator[Finding]:
             "photo {} is {}, but as no individual",
         ),
         (
+            "SELECT s.owner, s.subject, i.value FROM cell s JOIN cell i ON i.kind = 'p'"
+            " AND i.subject = s.subject AND i.field = 'individual' AND i.value IS NOT NULL"
+            f" WHERE s.kind = 'p' AND s.field = 'state' AND s.value = '{state.NO_WHALE}'",
+            "photo {} shows no whale, but is of individual {}",
+        ),
+        (
             "SELECT i.owner, i.subject, i.value FROM cell i LEFT JOIN cell s ON s.kind = 'p'"
             " AND s.subject = i.subject AND s.field = 'state' AND s.value IS NOT NULL"
             " WHERE i.kind = 'p' AND i.field = 'individual' AND i.value IS NOT NULL"

@@ -88,6 +88,16 @@ class PhotoNow:
     disputed: dict[str, tuple[str, ...]]
 
     @property
+    def no_whale(self) -> bool:
+        """Whether a person said that it shows no whale."""
+        return self.state == state.NO_WHALE
+
+    @property
+    def unidentified(self) -> bool:
+        """Whether it waits for somebody to say whom it shows."""
+        return self.individual is None and not self.no_whale
+
+    @property
     def date(self) -> str:
         """When it was taken, ISO 8601: its owner's, else the camera's; empty if unknown."""
         return self.facts.get("date") or self.details.taken or ""
@@ -116,13 +126,17 @@ class IndividualNow:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much there is; a photo in conflict counts as unidentified while nobody decided."""
+    """How much there is; a photo in conflict counts as unidentified while nobody decided.
+
+    ``without_whale`` are photos that show none, as a person said; they are not unidentified.
+    """
 
     files: int
     photos: int
     individuals: int
     unidentified: int
     label_conflicts: int
+    without_whale: int = 0
 
 
 def photo_now(link: sqlite3.Connection, number: int) -> PhotoNow:
@@ -310,9 +324,11 @@ def counts(link: sqlite3.Connection) -> Counts:
         # Not by subtraction: after a rescue, cells may be of photos that are lost.
         count(
             "photo WHERE NOT EXISTS (SELECT 1 FROM cell WHERE kind = 'p' AND subject = photo.id"
-            " AND field = 'individual' AND value IS NOT NULL)"
+            " AND (field = 'individual' AND value IS NOT NULL"
+            f" OR field = 'state' AND value = '{state.NO_WHALE}'))"
         ),
         count(
             "cell WHERE value IN ('conflict', 'open') AND value = 'conflict' AND field = 'state'"
         ),
+        count(f"cell WHERE kind = 'p' AND field = 'state' AND value = '{state.NO_WHALE}'"),
     )

@@ -18,7 +18,15 @@ import flukeprint.catalogue.state as state
 from flukeprint.catalogue.draft import Draft, checked_name
 from flukeprint.catalogue.facts import checked_fact
 from flukeprint.catalogue.log import Key
-from flukeprint.catalogue.state import CONFIRMED, CONFLICT, FACTS, IMPORTED, UNNAMED, UNSURE
+from flukeprint.catalogue.state import (
+    CONFIRMED,
+    CONFLICT,
+    FACTS,
+    IMPORTED,
+    NO_WHALE,
+    UNNAMED,
+    UNSURE,
+)
 from flukeprint.errors import FlukeprintError
 from flukeprint.exif import NO_DETAILS, Details
 from flukeprint.pages import plural
@@ -197,7 +205,7 @@ class Importing:
             return
         draft.set(1, "p", photo, "label", individual)
         now, where = draft.get("p", photo, "individual"), draft.get("p", photo, "state")
-        if now == individual or where == UNSURE or (where == CONFLICT and now is None):
+        if now == individual or where in (UNSURE, NO_WHALE) or (where == CONFLICT and now is None):
             return
         if draft.get("p", photo, "not", individual) is None and where is None:
             draft.set(individual, "p", photo, "individual")

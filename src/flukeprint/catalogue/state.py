@@ -22,6 +22,7 @@ FACTS = ("date", "place", "latitude", "longitude", "photographer", "encounter")
 UNNAMED = "unnamed"
 """The cell that says that a photo was imported as ``new_whale``: of a whale that nobody named."""
 IMPORTED, CONFIRMED, UNSURE, CONFLICT = "imported", "confirmed", "unsure", "conflict"
+NO_WHALE = "no whale"
 """States of a photo; none is unidentified. Imported: named by a label that nobody confirmed."""
 
 

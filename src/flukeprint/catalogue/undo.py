@@ -25,7 +25,7 @@ from flukeprint.catalogue.log import (
     read_event,
     undone_by,
 )
-from flukeprint.catalogue.state import CONFIRMED, IMPORTED
+from flukeprint.catalogue.state import CONFIRMED, IMPORTED, NO_WHALE
 from flukeprint.errors import FlukeprintError
 
 MOST_NAMED = 10
@@ -142,9 +142,9 @@ def _unsound(draft: Draft, key: Key) -> Iterator[Key]:
 
 
 def _half_placed(draft: Draft, key: Key) -> Iterator[Key]:
-    """A photo that is imported or confirmed as somebody has an individual, and the other way."""
+    """A photo that is imported or confirmed as somebody has an individual, without whale none."""
     individual, where = (draft.get("p", key.subject, field) for field in ("individual", "state"))
-    if (where in (IMPORTED, CONFIRMED)) if individual is None else (where is None):
+    if where in ((IMPORTED, CONFIRMED) if individual is None else (None, NO_WHALE)):
         yield Key("p", key.subject, "state" if key.field == "individual" else "individual")
 
 

@@ -9,7 +9,7 @@ import flukeprint.catalogue.state as state
 from flukeprint.catalogue.draft import Draft
 from flukeprint.catalogue.facts import checked_fact
 from flukeprint.catalogue.log import Key, read_event
-from flukeprint.catalogue.state import CONFIRMED, CONFLICT, FACTS, UNSURE
+from flukeprint.catalogue.state import CONFIRMED, CONFLICT, FACTS, NO_WHALE, UNSURE
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import Box
 
@@ -76,6 +76,20 @@ class Unsure:
     def plan(self, draft: Draft) -> None:
         """Refused where that was said already."""
         draft.set(UNSURE, "p", draft.photo(self.photo), "state")
+
+
+@dataclass(frozen=True, slots=True)
+class NoWhale:
+    """The photo shows no whale: a boat, a bird. It is no evidence and waits for nobody."""
+
+    kind: ClassVar[str] = "no whale"
+    photo: int
+
+    def plan(self, draft: Draft) -> None:
+        """Refused where that was said already."""
+        photo = draft.photo(self.photo)
+        draft.set(None, "p", photo, "individual")
+        draft.set(NO_WHALE, "p", photo, "state")
 
 
 @dataclass(frozen=True, slots=True)
