@@ -350,6 +350,20 @@ def test_a_photo_without_a_whale_waits_for_nobody(
         assert (code, note in err) == (0, True)
 
 
+def test_a_photo_goes_by_the_path_that_it_had(book: Run, kaggle: Path) -> None:
+    (kaggle / "train" / "5.jpg").rename(kaggle / "elsewhere.jpg")
+    assert book("catalogue", "add", kaggle / "elsewhere.jpg")[0] == 0
+    found = output(book, "catalogue", "history", "train/5.jpg")
+    assert found["now"]["number"] == 4
+    assert book("catalogue", "decide", kaggle / "train" / "5.jpg", "--new", "4")[0] == 0
+    code, out, err = book("catalogue", "history", "4")  # that whale, not photo 4
+    assert (code, err) == (
+        0,
+        "note: 4 is a whale here; the photo of that number is elsewhere.jpg\n",
+    )
+    assert "4 (individual 4): comes into being" in out
+
+
 def test_what_a_decision_leaves_to_look_at_is_said(book: Run) -> None:
     assert book("catalogue", "decide", "5", "--new", "W_A")[2].splitlines()[0] == (
         "note: 'W_A' and 'w_a' (individual 1) are whales of their own; merge them if they are one"

@@ -214,7 +214,11 @@ def individual_number(book: Catalogue, name: str) -> int:
 def whale_or_photo(book: Catalogue, text: str) -> tuple[str, int]:
     """What a text names: ("individual", number) or ("photo", number)."""
     try:
-        return "individual", book.find(text)
+        individual = book.find(text)
+        if text.isdecimal() and int(text) <= book.counts().photos:
+            path = (book.photo(int(text)).paths or ("a file that is not known any more",))[0]
+            say(f"note: {text} is a whale here; the photo of that number is {path}", err=True)
+        return "individual", individual
     except FlukeprintError:
         try:
             return "photo", photo_number(book, text)

@@ -229,9 +229,9 @@ class Catalogue:
             return state.photo_number(link, sha256)
 
     def photo_at(self, path: Path) -> int | None:
-        """The number of the photo that lay at a path when it was imported."""
+        """The number of the photo that lay at a path when it was imported, moved since or not."""
         with self._reading() as link:
-            return state.photo_at(link, path_from(self.root, path))
+            return state.photo_once_at(link, path_from(self.root, path))
 
     def find(self, name: str) -> int:
         """The number of the individual that goes by this name or alias."""

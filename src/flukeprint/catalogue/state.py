@@ -64,6 +64,15 @@ def photo_at(link: sqlite3.Connection, path: str) -> int | None:
     return row[0] if row else None
 
 
+def photo_once_at(link: sqlite3.Connection, path: str) -> int | None:
+    """Which photo lay at a path from the root last, also where it was found elsewhere since."""
+    row = link.execute(
+        "SELECT photo FROM file WHERE path = ? AND photo IS NOT NULL ORDER BY id DESC LIMIT 1",
+        (path,),
+    ).fetchone()
+    return row[0] if row else None
+
+
 def paths_of(link: sqlite3.Connection, photo: int) -> list[str]:
     """Where the photo's files lie, relative to the root, in the order in which they were seen."""
     rows = link.execute(

@@ -58,12 +58,12 @@ class Undo:
         in_way.update(number for number in clashes if number > event.id)
         in_way = in_way or clashes  # only where a rescue left a log with gaps are they earlier
         if in_way:
-            numbers = sorted(in_way)
+            numbers = sorted(in_way, reverse=True)  # in the order in which they can be undone
             named = [str(read_event(draft.link, number)) for number in numbers[:MOST_NAMED]]
             more = f" and {len(numbers) - MOST_NAMED} more" if len(numbers) > MOST_NAMED else ""
             raise FlukeprintError(
                 f"{event} cannot be undone while later ones stand on it: "
-                f"{', '.join(named)}{more}; undo those first"
+                f"{', '.join(named)}{more}; undo those first, in this order"
             )
         draft.undoes = event.id
         if event.kind == Merge.kind:
