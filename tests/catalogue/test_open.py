@@ -6,12 +6,13 @@ import os
 import sqlite3
 import threading
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 
 from flukeprint.catalogue import Catalogue, Same, check
 from flukeprint.catalogue.schema import MIGRATIONS
+from flukeprint.catalogue.store import uri_of
 from flukeprint.errors import FlukeprintError
 from tests.catalogue.small import photo, placed, query, small
 
@@ -24,6 +25,15 @@ def line(path: Path) -> str:
     assert {file: file.read_bytes() for file in path.parent.iterdir() if file.is_file()} == before
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
     return str(caught.value).removeprefix(f"{path}: ")
+
+
+def test_where_a_catalogue_lies_as_sqlite_takes_it() -> None:
+    assert uri_of(PurePosixPath("/a b/wh#.fpc")) == "file:///a%20b/wh%23.fpc"
+    assert uri_of(PureWindowsPath(r"C:\whales\w.fpc")) == "file:///C:/whales/w.fpc"
+    share = uri_of(PureWindowsPath(r"\\nas\whales\w.fpc"))
+    assert share == "file:////nas/whales/w.fpc"
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):  # not "invalid authority"
+        sqlite3.connect(f"{share}?mode=ro", uri=True).execute("SELECT 1 FROM a")
 
 
 def test_what_is_no_catalogue(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 
 from flukeprint.catalogue.schema import APPLICATION_ID, Migration
@@ -104,13 +104,22 @@ def read_header(path: Path, newest: int) -> int:
     return int(version)
 
 
+def uri_of(path: PurePath) -> str:
+    """An absolute path as SQLite takes it: a Windows share's name stands in the path.
+
+    Source: SQLite, "Uniform Resource Identifiers", section 3.1: an authority is an error.
+    """
+    uri = path.as_uri()
+    return uri if uri.startswith("file:///") else uri.replace("file:", "file://", 1)
+
+
 def connect(path: Path, *, read_only: bool = False, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """Open a file that is there, transactions left to :func:`transaction`.
 
     Raises:
         FlukeprintError: SQLite cannot use it.
     """
-    uri = f"{Path(os.path.abspath(path)).as_uri()}?mode={'ro' if read_only else 'rw'}"
+    uri = f"{uri_of(Path(os.path.abspath(path)))}?mode={'ro' if read_only else 'rw'}"
     with plain_errors(path):
         link = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
         try:
