@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,7 +105,7 @@ def known_vectors(
     vectors = {s: v for s, v in zip(kept.hashes, kept.vectors, strict=True) if s in wanted}
     missing = [photo for photo in photos if photo.sha256 in wanted - vectors.keys()]
     places = {photo.sha256: place_of(catalogue.root, photo) for photo in missing}
-    there = [photo for photo in missing if places[photo.sha256].is_file()]
+    there = [photo for photo in missing if os.path.isfile(places[photo.sha256])]
     done = embed_photos(
         [places[photo.sha256] for photo in there], network, cache, progress("gallery", len(there))
     )
@@ -129,7 +130,7 @@ def _corrected(
     """Embeddings of photos whose box a person corrected; one that is not at hand keeps its old."""
     boxes = {photo.sha256: photo.box for photo in photos if photo.box and photo.sha256 in wanted}
     places = [place_of(root, photo) for photo in photos if photo.sha256 in boxes]
-    done = embed_photos([p for p in places if p.is_file()], network, boxes=boxes)
+    done = embed_photos([p for p in places if os.path.isfile(p)], network, boxes=boxes)
     return dict(zip(done.embeddings.hashes, done.embeddings.vectors, strict=True))
 
 
@@ -201,11 +202,11 @@ def _name(photo: PhotoNow) -> str:
 def place_of(root: Path, photo: PhotoNow) -> Path:
     """The first of a photo's files that is there, else the first."""
     places = [root / path for path in photo.paths] or [root / f"photo {photo.number}"]
-    return next((place for place in places if place.is_file()), places[0])
+    return next((place for place in places if os.path.isfile(place)), places[0])
 
 
 def _why_missing(place: Path) -> str:
-    if place.is_file():
+    if os.path.isfile(place):
         return "holds another picture than when it was imported; import it again"
     return "is not there; import the folder where it lies now, or name it with --root"
 

@@ -77,7 +77,7 @@ def read_encounters(listing: Path) -> list[Asked]:
     asked = []
     for line, row in csv_rows(listing, ("path", "encounter")):
         path = listing.parent / unguard(row["path"])
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise FlukeprintError(f"{listing}, line {line}: no photo at {str(path)!r}")
         asked.append(Asked(path, unguard(row["encounter"]).strip()))
     if not asked:
