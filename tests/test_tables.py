@@ -167,7 +167,39 @@ def test_hostile_labels_come_through_as_they_are(tmp_path: Path) -> None:
     listing = write(
         tmp_path, "path,identity\n" + "".join(f'a.jpg,"{cell}"\n' for cell in cells), "a.jpg"
     )
-    assert [row.individual for row in read_table(listing).rows] == HOSTILE
+    assert [row.individual for row in read_table(listing).rows] == [x.strip() for x in HOSTILE]
+
+
+@pytest.mark.parametrize(
+    ("cell", "label"),
+    [
+        *(("Pepper ", "Pepper"), ("\u00a0Pepper", "Pepper"), ("'=Pepper ", "=Pepper")),
+        *(("new_whale ", "new_whale"), ("Zoe\u0308", "Zoë"), ("Zoë", "Zoë")),
+    ],
+)
+def test_one_name_has_one_spelling(tmp_path: Path, cell: str, label: str) -> None:
+    """As a catalogue keeps it, in a user's own CSV and in the competition's."""
+    assert pairs(read_table(write(tmp_path, f"path,identity\na.jpg,{cell}\n", "a.jpg"))) == {
+        ("a.jpg", label)
+    }
+    write(tmp_path / "k", "", "train/a.jpg")
+    (tmp_path / "k" / "train.csv").write_text(f"Image,Id\na.jpg,{cell}\n", encoding="utf-8")
+    assert pairs(read_table(tmp_path / "k")) == {("a.jpg", label)}
+
+
+def test_a_date_and_an_encounter_are_read_as_a_catalogue_does(tmp_path: Path) -> None:
+    listing = write(
+        tmp_path,
+        "path,identity,date,encounter\na.jpg,w, 2020 , \nb.jpg,w,,\nc.jpg,w,'-1,'=e\u0301 \n",
+        *("a.jpg", "b.jpg", "c.jpg"),
+    )
+    rows = read_table(listing).rows
+    assert [(row.date, row.encounter) for row in rows] == [("2020", ""), ("", ""), ("-1", "=é")]
+
+
+def test_a_folders_name_has_one_spelling(tmp_path: Path) -> None:
+    write(tmp_path, "", "Zoe\u0308/a.jpg", "Zoë/b.jpg", "'=w/c.jpg")
+    assert read_table(tmp_path).individuals == ("'=w", "Zoë")
 
 
 @given(st.text())

@@ -13,6 +13,7 @@ import io
 import os
 import shutil
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -82,9 +83,7 @@ def _read_kaggle(data: Path, listing: Path) -> Table:
                 f"{listing}, line {line}: lists {name!r}, which is not in {folder}; "
                 "add the photo or drop the line"
             )
-        entries.append(
-            LabelledPhoto(name, folder / name, _label(listing, line, unguard(row["Id"])))
-        )
+        entries.append(LabelledPhoto(name, folder / name, _label(listing, line, row["Id"])))
     return _checked(data, entries)
 
 
@@ -101,9 +100,9 @@ def _read_paths_csv(listing: Path) -> Table:
             LabelledPhoto(
                 name,
                 path,
-                _label(listing, line, unguard(row["identity"])),
-                row.get("date", ""),
-                row.get("encounter", ""),
+                _label(listing, line, row["identity"]),
+                _plain(row.get("date", "")),
+                _plain(row.get("encounter", "")),
             )
         )
     return _checked(listing, entries)
@@ -114,7 +113,7 @@ def _read_folders(data: Path) -> Table:
     for name in sorted(_listed(data)):
         if os.path.isdir(data / name) and not name.startswith(".") and name != NOT_FLUKES:
             entries.extend(
-                LabelledPhoto(path.relative_to(data).as_posix(), path, name)
+                LabelledPhoto(path.relative_to(data).as_posix(), path, _spelled(name) or name)
                 for path in photos_under(data / name)
             )
     if not entries:
@@ -148,10 +147,20 @@ def _checked(source: Path, entries: list[LabelledPhoto], notes: Sequence[str] = 
     return Table(source, tuple(unique), tuple(notes))
 
 
-def _label(listing: Path, line: int, label: str) -> str:
-    if not label.strip():
+def _label(listing: Path, line: int, cell: str) -> str:
+    label = _plain(cell)
+    if not label:
         raise FlukeprintError(f"{listing}, line {line}: no whale named; fill it in or drop it")
     return label
+
+
+def _plain(cell: str) -> str:
+    return _spelled(unguard(cell))
+
+
+def _spelled(name: str) -> str:
+    """A name as a catalogue keeps it: without white space around it, an accent in its one form."""
+    return unicodedata.normalize("NFC", name.strip())
 
 
 def csv_header(listing: Path) -> list[str]:
