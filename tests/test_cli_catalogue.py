@@ -127,7 +127,26 @@ def test_what_a_sheets_columns_were_taken_for(book: Run, kaggle: Path) -> None:
     sheet.write_text("Filename,Animal ID,Remarks\ntrain/4.jpg,w_b,none\n")
     code, _, err = book("catalogue", "import", sheet, "--dry-run")
     output = "path from Filename, identity from Animal ID; left aside: Remarks"
-    assert (code, err) == (0, f"note: {sheet}: {output}\n")
+    assert (code, err) == (0, f"note: {sheet}: {output}\nnote: {sheet}: 1 whale: w_b\n")
+
+
+def test_whom_the_photos_are_said_to_show(
+    book: Run, kaggle: Path, tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    _, _, err = book("catalogue", "import", kaggle, "--dry-run")
+    assert err == f"note: {kaggle}: 3 whales: w_a, w_b, w_c\n"
+    folders = tmp_path / "seasons"
+    write_picture(folders / "2024" / "Vega" / "1.jpg", picture(50))
+    write_picture(folders / "2.jpg", picture(51))
+    for year in range(2018, 2024):
+        write_picture(folders / str(year) / "1.jpg", picture(year))
+    _, _, err = book("catalogue", "import", folders, "--dry-run")
+    assert err.splitlines() == [
+        f"note: {folders}: 1 whale's folder holds further folders: photos in '2024/Vega' count as "
+        "of whale '2024'; if 'Vega' is the whale, give each folder such as '2024' by itself",
+        f"note: {folders}: left out 1 photo in no whale's folder, such as '2.jpg'",
+        f"note: {folders}: 7 whales: 2018, 2019, 2020, 2021, 2022 and 2 more",
+    ]
 
 
 def test_labels_that_name_nobody(book: Run, kaggle: Path) -> None:

@@ -48,6 +48,19 @@ def test_a_folder_per_whale(folders: Path) -> None:
     assert table.rows[0].name == "new_whale/5.jpg"
 
 
+def test_folders_in_whales_folders_and_photos_in_none(tmp_path: Path) -> None:
+    photos = ("2024/Vega/a.jpg", "2024/Moby/b.jpg", "2025/Vega/c.jpg", "Nott/d.jpg", "e.JPG")
+    write(tmp_path, "", *photos, ".f.jpg", "not_flukes/g/h.jpg")
+    table = read_table(tmp_path)
+    assert table.individuals == ("2024", "2025", "Nott")
+    assert table.notes == (
+        "2 whales' folders hold further folders: photos in '2024/Moby' count as of whale '2024'; "
+        "if 'Moby' is the whale, give each folder such as '2024' by itself",
+        "left out 1 photo in no whale's folder, such as 'e.JPG'",
+    )
+    assert read_table(tmp_path / "2024").notes == ()
+
+
 def test_photos_of_other_things_are_no_whale(folders: Path) -> None:
     shutil.copytree(folders / "w_a", folders / "not_flukes")
     assert pairs(read_table(folders)) == LABELS

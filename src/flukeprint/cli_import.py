@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from flukeprint.catalogue import Imported, Listed
 
 CONFLICTS_SHOWN = 10
+NAMES_SHOWN = 5
 ORDERS = ("dmy", "mdy")  # the catalogue's, named here so that --help need not load it
 
 
@@ -93,6 +94,7 @@ def import_(
         for note in table.notes:
             say(f"note: {data}: {note}", err=True)
     listed = without_names(listed, unnamed)
+    _tell_names(data, listed)
     _tell_doubtful(data, listed)
     _bring_in(file, root, listed, skipped, who, why, dry_run, as_json)
 
@@ -190,6 +192,18 @@ def _tell_columns(sheet: Path, chosen: dict[str, str]) -> None:
     left = [column for column in csv_header(sheet) if column not in chosen.values()]
     aside = f"; left aside: {', '.join(left)}" if left else ""
     say(f"note: {sheet}: {taken}{aside}", err=True)
+
+
+def _tell_names(data: Path, listed: list[Listed]) -> None:
+    """Whom the photos are said to show: seasons taken for whales are seen at once."""
+    from flukeprint.pages import plural
+    from flukeprint.records import NEW_WHALE
+
+    names = sorted({one.label.strip() for one in listed} - {"", NEW_WHALE})
+    if names:
+        more = len(names) - NAMES_SHOWN
+        shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+        say(f"note: {data}: {plural(len(names), 'whale')}: {shown}", err=True)
 
 
 def _tell_doubtful(data: Path, listed: list[Listed]) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
+from flukeprint.pages import plural
 from flukeprint.photos import SUFFIXES, left_out, photos_under
 from flukeprint.records import LabelledPhoto, Table
 
@@ -110,18 +111,47 @@ def _read_paths_csv(listing: Path) -> Table:
 
 def _read_folders(data: Path) -> Table:
     entries: list[LabelledPhoto] = []
+    loose: list[str] = []
     for name in sorted(_listed(data)):
-        if os.path.isdir(data / name) and not name.startswith(".") and name != NOT_FLUKES:
+        if name.startswith(".") or name == NOT_FLUKES:
+            continue
+        if os.path.isdir(data / name):
             entries.extend(
                 LabelledPhoto(path.relative_to(data).as_posix(), path, _spelled(name) or name)
                 for path in photos_under(data / name)
             )
+        elif Path(name).suffix.lower() in SUFFIXES:
+            loose.append(name)
     if not entries:
         raise FlukeprintError(
             f"{data}: no labelled photos here; expected train.csv beside train/, "
             "or one subfolder of photos per whale"
         )
-    return _checked(data, entries, [line.partition(": ")[2] for line in left_out([data])])
+    unread = [line.partition(": ")[2] for line in left_out([data])]
+    return _checked(data, entries, [*_inside_whales(entries), *_beside_whales(loose), *unread])
+
+
+def _inside_whales(entries: Sequence[LabelledPhoto]) -> list[str]:
+    """A note where whales' folders hold folders: the outer ones may be seasons and no whales."""
+    deep = [entry for entry in entries if entry.name.count("/") > 1]
+    if not deep:
+        return []
+    folders = plural(
+        len({entry.name.partition("/")[0] for entry in deep}),
+        *("whale's folder holds", "whales' folders hold"),
+    )
+    whale, inner, *_ = deep[0].name.split("/")
+    return [
+        f"{folders} further folders: photos in {f'{whale}/{inner}'!r} count as of whale {whale!r}; "
+        f"if {inner!r} is the whale, give each folder such as {whale!r} by itself"
+    ]
+
+
+def _beside_whales(loose: Sequence[str]) -> list[str]:
+    """A note on photos that lie in nobody's folder."""
+    if not loose:
+        return []
+    return [f"left out {plural(len(loose), 'photo')} in no whale's folder, such as {loose[0]!r}"]
 
 
 def _listed(folder: Path) -> list[str]:
