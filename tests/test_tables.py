@@ -92,6 +92,7 @@ def write(folder: Path, text: str, *photos: str) -> Path:
         ("path|identity\na.jpg|w\n", "is missing"),
         ("path;identity\na.jpg;w;x\n", "quotes around cells that hold a semicolon"),
         ("path,identity,path\na.jpg,w,b.jpg\n", "names a column twice"),
+        ("path,identity,,\na.jpg,w\n", "line 2: expected 4 cells"),
         ("path,identity\n", "lists no photos"),
         ("path,identity\na.jpg,\n", "line 2: no whale named"),
         ("path,identity\na.jpg,  \n", "line 2: no whale named"),
@@ -130,6 +131,9 @@ def test_any_byte_order_mark_and_line_end(tmp_path: Path, start: str, end: str) 
         ('"path";"identity"\n"a.jpg";"w;v"\n', "w;v"),
         ('"path","identity"\n"a.jpg","w;v"\n', "w;v"),
         ('path,identity,"note; or not"\na.jpg,w,\n', "w"),
+        ("path;identity;; \na.jpg;w;;\n", "w"),
+        ("path;;identity\na.jpg;1;w\n", "w"),
+        ("path;identity\n;\na.jpg;w\n ;\n;;;\n", "w"),
     ],
 )
 def test_commas_semicolons_or_tabs_part_cells(tmp_path: Path, text: str, whale: str) -> None:

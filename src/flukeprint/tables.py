@@ -194,10 +194,10 @@ def _spelled(name: str) -> str:
 
 
 def csv_header(listing: Path) -> list[str]:
-    """The names in a CSV file's first line. See :func:`csv_rows`."""
+    """The names in a CSV file's first line, empty ones left out. See :func:`csv_rows`."""
     text = _csv_text(listing)
     try:
-        return _first_row(text, _delimiter(text))
+        return _names(_first_row(text, _delimiter(text)))
     except csv.Error as error:
         raise FlukeprintError(f"{listing}: not a valid CSV file: {error}") from None
 
@@ -205,7 +205,8 @@ def csv_header(listing: Path) -> list[str]:
 def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """A CSV file's rows with their line numbers; every row has all the header's cells.
 
-    Commas, semicolons or tabs part the cells, whichever parts most cells of the first line.
+    Commas, semicolons or tabs part the cells, whichever parts most cells of the first line. Columns
+    without a name and rows without anything in them, as spreadsheets save them, are left out.
 
     Raises:
         FlukeprintError: it cannot be read, a needed column is missing or a row is ragged.
@@ -213,23 +214,27 @@ def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str
     text = _csv_text(listing)
     try:
         parted_by = _delimiter(text)
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=parted_by)
-        header = list(reader.fieldnames or [])
-        missing = [column for column in needed if column not in header]
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=parted_by)
+        header = next(reader, [])
+        names = _names(header)
+        missing = [column for column in needed if column not in names]
         if missing:
             raise FlukeprintError(
                 f"{listing}: the first line must name the columns {','.join(needed)}; "
-                f"{','.join(missing)} is missing{_hint(header)}"
+                f"{','.join(missing)} is missing{_hint(names)}"
             )
-        if len(set(header)) < len(header):
+        if len(set(names)) < len(names):
             raise FlukeprintError(f"{listing}: the first line names a column twice")
         rows = []
-        for row in reader:
-            if None in row or None in row.values():
+        for cells in reader:
+            if not "".join(cells).strip():
+                continue
+            if len(cells) != len(header):
                 raise FlukeprintError(
                     f"{listing}, line {reader.line_num}: expected {len(header)} cells; "
                     f"put quotes around cells that hold {WORDS[parted_by]}"
                 )
+            row = {name: cell for name, cell in zip(header, cells, strict=True) if name.strip()}
             rows.append((reader.line_num, row))
     except csv.Error as error:
         raise FlukeprintError(f"{listing}: not a valid CSV file: {error}") from None
@@ -250,6 +255,10 @@ def _delimiter(text: str) -> str:
 
 def _first_row(text: str, delimiter: str) -> list[str]:
     return next(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter), [])
+
+
+def _names(header: list[str]) -> list[str]:
+    return [name for name in header if name.strip()]
 
 
 def _hint(header: list[str]) -> str:

@@ -24,6 +24,7 @@ from flukeprint.catalogue import (
     arrive,
     bring_in,
     check,
+    columns_of,
     from_files,
     from_table,
     read_sheet,
@@ -263,6 +264,7 @@ def test_a_sheet_with_its_owners_columns(kaggle: Path, tmp_path: Path) -> None:
         ("path,date\ntrain/1.jpg,3.5.2018\n", {}, "YYYY-MM (import --dates dmy or mdy reads such)"),
         ("path,date\ntrain/1.jpg,2018-02-30\n", {}, "line 2: '2018-02-30' is not a date"),
         ("path,lat\ntrain/1.jpg,95\n", {}, "line 2: '95' is not a latitude"),
+        (f"path,site\ntrain/1.jpg,{'x' * 201}\n", {}, "line 2: place: 'xxxxx"),
         ("path\nnowhere.jpg\n", {}, "no photo that it lists is there"),
     ],
 )
@@ -273,6 +275,15 @@ def test_a_sheet_that_cannot_be_understood(
     with pytest.raises(FlukeprintError) as caught:
         read_sheet(kaggle / "sheet.csv", columns)
     assert said in str(caught.value)
+
+
+def test_a_sheet_as_a_spreadsheet_saves_it(kaggle: Path) -> None:
+    """Columns without a name, and a last row of nothing."""
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("Photo;Whale;;\ntrain/1.jpg;A;;\n;;;\n")
+    assert columns_of(sheet, {}) == {"path": "Photo", "identity": "Whale"}
+    listed, missing = read_sheet(sheet)
+    assert ([one.path.name for one in listed], missing) == (["1.jpg"], [])
 
 
 @pytest.mark.parametrize(

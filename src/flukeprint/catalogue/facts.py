@@ -27,7 +27,10 @@ def checked_fact(field: str, text: str) -> str:
     Raises:
         FlukeprintError: it cannot be understood, or only by guessing.
     """
-    text = checked_name(text)
+    try:
+        text = checked_name(text)
+    except FlukeprintError as error:
+        raise FlukeprintError(f"{field}: {error}") from None
     if field == "date":
         return _date(text)
     if field in MOST_DEGREES:
