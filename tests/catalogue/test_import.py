@@ -294,6 +294,8 @@ def test_a_sheet_as_a_spreadsheet_saves_it(kaggle: Path) -> None:
         ("20180503", "2018-05-03"),
         ("2018/05/03", "2018-05-03"),
         ("2018-05-03 07:08", "2018-05-03T07:08:00"),
+        ("2018-05-03 7:08", "2018-05-03T07:08:00"),
+        ("20180503T0708", "2018-05-03T07:08:00"),
         ("2018-05-03T07:08:09.5Z", "2018-05-03T07:08:09Z"),
         ("2018-05-03T07:08:09+02:00", "2018-05-03T07:08:09+02:00"),
     ],
@@ -303,7 +305,8 @@ def test_dates_are_kept_in_one_form(reported: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reported", ["201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "May", "２０１８"]
+    "reported",
+    ["201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "20180503T708", "May", "２０１８"],
 )
 def test_dates_that_could_only_be_guessed_are_refused(reported: str) -> None:
     with pytest.raises(FlukeprintError, match="is not a date"):
@@ -339,6 +342,29 @@ def test_a_sheet_says_which_comes_first_the_day_or_the_month(kaggle: Path) -> No
     assert [dict(one.facts) for one in listed] == [{"date": "2026-12-05"}, {}]
     with pytest.raises(FlukeprintError, match="line 2: '05/12/2026' is not a date"):
         read_sheet(kaggle / "sheet.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "said"),
+    [
+        ("13.05.2026", "mdy", "; --dates dmy reads it"),
+        ("05/13/2026 7:08", "dmy", "; --dates mdy reads it"),
+        ("1.5.2026 8", "dmy", "; write YYYY-MM-DD, or YYYY, or YYYY-MM"),
+        ("31.31.2026", "dmy", ""),
+        ("2026-13-05", "mdy", ""),
+    ],
+)
+def test_an_error_shows_a_date_as_its_owner_wrote_it(text: str, order: str, said: str) -> None:
+    with pytest.raises(FlukeprintError) as caught:
+        checked_fact("date", text, order)
+    assert str(caught.value).startswith(f"{text!r} is not a date")
+    assert str(caught.value).endswith(said)
+    assert ("--dates" in str(caught.value)) == ("--dates" in said)
+
+
+def test_a_date_as_a_spreadsheet_writes_it() -> None:
+    assert checked_fact("date", "1.5.2026 8:05", "dmy") == "2026-05-01T08:05:00"
+    assert checked_fact("date", "5/1/2026 18:05:09", "mdy") == "2026-05-01T18:05:09"
 
 
 def test_a_folder_by_a_link_that_leads_below_the_root(kaggle: Path, tmp_path: Path) -> None:

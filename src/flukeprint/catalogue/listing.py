@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flukeprint.catalogue.draft import checked_name
-from flukeprint.catalogue.facts import checked_fact, year_first
+from flukeprint.catalogue.facts import checked_fact
 from flukeprint.catalogue.state import FACTS
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
@@ -99,8 +99,7 @@ def read_sheet(
         label = named.pop("identity", "")
         try:
             label = checked_name(label) if label else ""
-            named["date"] = year_first(named.get("date", ""), dates)
-            listed.append(Listed(path, label, _facts(named)))
+            listed.append(Listed(path, label, _facts(named, dates)))
         except FlukeprintError as error:
             raise FlukeprintError(f"{sheet}, line {line}: {error}") from None
     if not listed:
@@ -114,8 +113,8 @@ def from_files(paths: Iterable[Path], facts: Mapping[str, str]) -> list[Listed]:
     return [Listed(path, facts=same) for path in paths]
 
 
-def _facts(cells: Mapping[str, str]) -> dict[str, str]:
-    return {name: checked_fact(name, text) for name, text in cells.items() if text.strip()}
+def _facts(cells: Mapping[str, str], dates: str = "") -> dict[str, str]:
+    return {name: checked_fact(name, text, dates) for name, text in cells.items() if text.strip()}
 
 
 def columns_of(sheet: Path, named: Mapping[str, str]) -> dict[str, str]:
