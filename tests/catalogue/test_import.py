@@ -277,6 +277,19 @@ def test_a_sheet_that_cannot_be_understood(
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("count", "end"), [(2, ""), (5, ""), (6, "; and 1 line more"), (9, "; and 4 lines more")]
+)
+def test_all_lines_of_a_sheet_that_cannot_be_understood(kaggle: Path, count: int, end: str) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("path,date\n" + "train/1.jpg,unknown\n" * count + "train/1.jpg,2020\n")
+    with pytest.raises(FlukeprintError) as caught:
+        read_sheet(sheet)
+    why = "'unknown' is not a date; write YYYY-MM-DD, or YYYY, or YYYY-MM"
+    named = "; ".join(f"line {line}: {why}" for line in range(2, 2 + min(count, 5)))
+    assert str(caught.value) == f"{sheet}: {count} lines cannot be understood; {named}{end}"
+
+
 def test_a_sheet_as_a_spreadsheet_saves_it(kaggle: Path) -> None:
     """Columns without a name, and a last row of nothing."""
     sheet = kaggle / "sheet.csv"
