@@ -14,12 +14,14 @@ from flukeprint.catalogue import (
     Arrived,
     Catalogue,
     CorrectBox,
+    Describe,
     Different,
     Incoming,
     Merge,
     Move,
     Rename,
     Same,
+    Undo,
     Unsure,
     arrive,
     bring_in,
@@ -125,6 +127,40 @@ def test_facts_and_those_that_disagree(book: Catalogue) -> None:
     book.decide(Move(4, encounter="e2"), who="Bo")
     assert (book.photo(4).facts["encounter"], book.conflicts()) == ("e2", [])
     assert book.add_photos([photo(4, encounter="e2")], who=ANN).event is None
+
+
+def test_a_date_that_says_less_is_no_conflict(book: Catalogue) -> None:
+    book.add_photos([photo(4, date="2026-01-02")], who=ANN)
+    for date in ("2026", "2026-01", "2026-01-02"):
+        assert book.add_photos([photo(4, date=date)], who=ANN).event is None
+    again = book.add_photos([photo(4, date="2026-02")], who=ANN)
+    assert again.arrived.conflicts == ("photo 4: date 2026-02, before 2026-01-02",)
+    assert book.photo(4).facts == {"date": "2026-01-02"}
+
+
+def test_a_date_that_says_more_takes_the_place_of_an_imports(book: Catalogue) -> None:
+    first = book.add_photos([photo(4, date="2026-01")], who=ANN).event
+    finer = book.add_photos(
+        [photo(4, date="2026-01-02"), photo(4, date="2026-01-02 10:00")], who=ANN
+    )
+    assert (finer.arrived.conflicts, book.conflicts()) == ((), [])
+    assert book.photo(4).facts == {"date": "2026-01-02T10:00:00"}
+    assert book.rebuild() == []
+    assert first and finer.event
+    with pytest.raises(FlukeprintError, match=f"stand on it: event {finer.event} "):
+        book.decide(Undo(first), who="Bo")
+    book.decide(Undo(finer.event), who="Bo")
+    assert book.photo(4).facts == {"date": "2026-01"}
+    assert check(book.path).whole
+
+
+def test_a_date_by_a_person_is_made_no_finer(book: Catalogue) -> None:
+    book.add_photos([photo(4, date="2026-01-02")], who=ANN)
+    book.decide(Describe(4, date="2026-01"), who="Bo")
+    assert book.add_photos([photo(4, date="2026-01-02")], who=ANN).event is None  # settled
+    again = book.add_photos([photo(4, date="2026-01-03")], who=ANN)
+    assert again.arrived.conflicts == ("photo 4: date 2026-01-03, before 2026-01",)
+    assert book.photo(4).facts == {"date": "2026-01"}
 
 
 @pytest.mark.parametrize(
