@@ -85,6 +85,18 @@ def test_import_again_says_that_all_is_known(book: Run, kaggle: Path) -> None:
     assert (again["events"], again["photos"], again["known"]) == ([], 0, 7)
 
 
+def test_facts_that_known_photos_get_are_counted(book: Run, kaggle: Path) -> None:
+    sheet = kaggle / "facts.csv"
+    sheet.write_text("path,date\ntrain/4.jpg,2020\ntrain/5.jpg,2020\n")
+    said = "; 2 files known already; facts set on 2 photos\n"
+    assert output(book, "catalogue", "import", sheet, "--dry-run")["described"] == 2
+    assert book("catalogue", "import", sheet, "--dry-run")[1].endswith(said)
+    assert book("catalogue", "import", sheet)[1].endswith(said)
+    assert book("catalogue", "import", sheet)[1].endswith("; 2 files known already\n")
+    out = book("catalogue", "add", kaggle / "train" / "4.jpg", "--place", "bay")[1]
+    assert out.endswith("; 1 file known already; facts set on 1 photo\n")
+
+
 def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture")

@@ -129,6 +129,16 @@ def test_facts_and_those_that_disagree(book: Catalogue) -> None:
     assert book.add_photos([photo(4, encounter="e2")], who=ANN).event is None
 
 
+def test_photos_that_get_facts_are_counted(book: Catalogue) -> None:
+    given = [photo(4, date="2020", place="bay"), photo(5, date="2020"), photo(6, date="2020")]
+    preview = book.add_photos(given, who=ANN, dry_run=True)
+    done = book.add_photos(given, who=ANN)
+    assert preview.arrived == done.arrived == Arrived(photos=1, files=1, known=2, described=3)
+    assert book.add_photos(given, who=ANN).arrived == Arrived(known=3)
+    again = book.add_photos([photo(4, place="sound"), photo(5, date="2020-01")], who=ANN).arrived
+    assert (again.described, len(again.conflicts)) == (1, 1)
+
+
 def test_a_date_that_says_less_is_no_conflict(book: Catalogue) -> None:
     book.add_photos([photo(4, date="2026-01-02")], who=ANN)
     for date in ("2026", "2026-01", "2026-01-02"):

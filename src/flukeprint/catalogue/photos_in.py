@@ -57,7 +57,8 @@ class Incoming:
 class Arrived:
     """How much an import brought; ``moved`` photos lay elsewhere, ``known`` files lay there before.
 
-    ``conflicts`` holds a line for each label or fact that disagrees with what was known.
+    ``described`` photos, new or known, got facts that they did not have. ``conflicts`` holds a line
+    for each label or fact that disagrees with what was known.
     """
 
     photos: int = 0
@@ -65,6 +66,7 @@ class Arrived:
     moved: int = 0
     individuals: int = 0
     known: int = 0
+    described: int = 0
     conflicts: tuple[str, ...] = ()
 
     def and_then(self, more: Arrived) -> Arrived:
@@ -99,14 +101,15 @@ class Arrivals:
     photos: list[tuple[object, ...]] = field(default_factory=list)
     files: list[tuple[object, ...]] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
+    described: set[int] = field(default_factory=set)
     moved: int = 0
     known: int = 0
 
     def count(self, individuals: int) -> Arrived:
         """How much that is."""
         files = sum(row[1] is not None for row in self.files)
-        counts = (files, self.moved, individuals, self.known, tuple(self.conflicts))
-        return Arrived(len(self.photos), *counts)
+        found = (len(self.photos), files, self.moved, individuals, self.known)
+        return Arrived(*found, len(self.described), tuple(self.conflicts))
 
 
 class Importing:
@@ -251,16 +254,20 @@ class Importing:
         value = checked_fact(fact, value)
         known = self.draft.get("p", photo, fact)
         if known is None:
-            self.draft.set(value, "p", photo, fact)
+            self._describe(photo, fact, value)
         elif known == value or self.draft.get("p", photo, f"other {fact}", value) is not None:
             return
         elif fact == "date" and str(known).startswith(value):
             return  # says the same and less of it, as dates are kept in ISO 8601
         elif fact == "date" and value.startswith(str(known)) and self._was_imported(photo, fact):
-            self.draft.set(value, "p", photo, fact)
+            self._describe(photo, fact, value)
         else:
             self.draft.set("open", "p", photo, f"other {fact}", value)
             self.arrivals.conflicts.append(f"photo {photo}: {fact} {value}, before {known}")
+
+    def _describe(self, photo: int, fact: str, value: str) -> None:
+        self.draft.set(value, "p", photo, fact)
+        self.arrivals.described.add(photo)
 
     def _was_imported(self, photo: int, fact: str) -> bool:
         """Whether a fact stands by an import; a person may know why a date says no more."""
