@@ -165,6 +165,18 @@ def test_a_users_own_csv_may_name_photos_anywhere(tmp_path: Path) -> None:
     assert [row.path.resolve() for row in read_table(listing).rows] == [tmp_path / "a.jpg"] * 2
 
 
+def test_a_path_written_on_windows(tmp_path: Path) -> None:
+    listing = write(tmp_path, "path,identity\nfotos\\a.jpg,w\n", "fotos/a.jpg")
+    assert pairs(read_table(listing)) == {("a.jpg", "w")}
+    assert read_table(listing).rows[0].path.samefile(tmp_path / "fotos" / "a.jpg")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file's name holds a backslash there")
+def test_a_backslash_in_a_name_comes_first(tmp_path: Path) -> None:
+    listing = write(tmp_path, "path,identity\nb\\a.jpg,w\n", "b/a.jpg", "b\\a.jpg")
+    assert read_table(listing).rows[0].path == tmp_path / "b\\a.jpg"
+
+
 HOSTILE = [
     "=1+1",
     "<script>alert(1)</script>",

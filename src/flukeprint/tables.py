@@ -92,7 +92,7 @@ def _read_paths_csv(listing: Path) -> Table:
     entries = []
     for line, row in csv_rows(listing, ("path", "identity")):
         name = unguard(row["path"])
-        path = listing.parent / name
+        path = photo_of(listing, name)
         if not name or not os.path.isfile(path):
             raise FlukeprintError(
                 f"{listing}, line {line}: no photo at {str(path)!r}; paths are relative to the CSV"
@@ -107,6 +107,14 @@ def _read_paths_csv(listing: Path) -> Table:
             )
         )
     return _checked(listing, entries)
+
+
+def photo_of(listing: Path, name: str) -> Path:
+    """Where a photo lies that a CSV names; a path written on Windows is read elsewhere, too."""
+    path = listing.parent / name
+    if "\\" in name and not os.path.isfile(path):
+        return listing.parent / name.replace("\\", "/")
+    return path
 
 
 def _read_folders(data: Path) -> Table:

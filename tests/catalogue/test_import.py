@@ -312,6 +312,7 @@ def test_a_sheet_with_its_owners_columns(kaggle: Path, tmp_path: Path) -> None:
         ("path,lat\ntrain/1.jpg,95\n", {}, "line 2: '95' is not a latitude"),
         (f"path,site\ntrain/1.jpg,{'x' * 201}\n", {}, "line 2: place: 'xxxxx"),
         ("path\nnowhere.jpg\n", {}, "no photo that it lists is there"),
+        ("path\n", {}, "no photo that it lists is there; paths start at the CSV"),
     ],
 )
 def test_a_sheet_that_cannot_be_understood(
@@ -334,6 +335,19 @@ def test_all_lines_of_a_sheet_that_cannot_be_understood(kaggle: Path, count: int
     why = "'unknown' is not a date; write YYYY-MM-DD, or YYYY, or YYYY-MM"
     named = "; ".join(f"line {line}: {why}" for line in range(2, 2 + min(count, 5)))
     assert str(caught.value) == f"{sheet}: {count} lines cannot be understood; {named}{end}"
+
+
+def test_paths_of_a_sheet_that_was_made_on_windows(kaggle: Path) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("path\ntrain\\1.jpg\n.\\train\\3.jpg\ntrain\\gone.jpg\n")
+    listed, missing = read_sheet(sheet)
+    assert [one.path for one in listed] == [kaggle / "train" / "1.jpg", kaggle / "train" / "3.jpg"]
+    assert [one.path for one in missing] == [kaggle / "train" / "gone.jpg"]
+    sheet.write_text("path\nfotos\\gone.jpg\n")
+    with pytest.raises(FlukeprintError) as caught:
+        read_sheet(sheet)
+    tried = str(kaggle / "fotos" / "gone.jpg")
+    assert str(caught.value).endswith(f"paths start at the CSV, so {tried!r} was looked for")
 
 
 def test_a_sheet_as_a_spreadsheet_saves_it(kaggle: Path) -> None:

@@ -19,7 +19,7 @@ from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.pages import plural
 from flukeprint.records import NEW_WHALE, Failure, Table
-from flukeprint.tables import csv_header, csv_rows
+from flukeprint.tables import csv_header, csv_rows, photo_of
 
 FIELDS = ("path", "identity", *FACTS)
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -95,7 +95,7 @@ def read_sheet(
     listed, missing, wrong = [], [], []
     for line, row in csv_rows(sheet, (chosen["path"],)):
         named = {name: unguard(row[column]).strip() for name, column in chosen.items()}
-        path = sheet.parent / named.pop("path")
+        path = photo_of(sheet, named.pop("path"))
         if not os.path.isfile(path):
             missing.append(Failure(path, f"listed in {sheet.name}, line {line}, but not there"))
             continue
@@ -108,7 +108,10 @@ def read_sheet(
     if wrong:
         raise FlukeprintError(_wrong_lines(sheet, wrong))
     if not listed:
-        raise FlukeprintError(f"{sheet}: no photo that it lists is there; paths start at the CSV")
+        tried = f", so {str(missing[0].path)!r} was looked for" if missing else ""
+        raise FlukeprintError(
+            f"{sheet}: no photo that it lists is there; paths start at the CSV{tried}"
+        )
     return listed, missing
 
 
