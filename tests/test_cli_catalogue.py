@@ -78,6 +78,46 @@ def test_counts(book: Run, kaggle: Path) -> None:
         "root": str(kaggle),
     }
     assert "        6 photos (a file and its copies are one)\n" in book("catalogue", "show")[1]
+    assert book("catalogue", "show")[1].endswith("        1 event in the log\n")
+
+
+def test_one_of_each(run: Run, tmp_path: Path, write_picture: Callable[..., Path]) -> None:
+    photo = write_picture(tmp_path / "w" / "Pepper" / "1.jpg", picture(1))
+    run("catalogue", "init", tmp_path / "book")
+    run("catalogue", "import", tmp_path / "w")
+    lines = [line.strip() for line in run("catalogue", "show")[1].splitlines()]
+    assert lines[:4] == [
+        *("1 file", "1 photo (a file and its copies are one)", "1 individual"),
+        "0 photos unidentified",
+    ]
+    _, _, err = run("catalogue", "split", "Pepper", "--photos", photo)
+    assert "Pepper (individual 1) has 1 photo; name some of them" in err
+    run("catalogue", "export", "lines", tmp_path / "all.jsonl")
+    _, out, _ = run(
+        "catalogue", "import", tmp_path / "all.jsonl", "--catalogue", tmp_path / "again"
+    )
+    assert "1 photo, 1 file, 1 individual, 1 event" in out
+    _, out, _ = run("explore", tmp_path / "w", "--out", tmp_path / "seen")
+    assert out.startswith("1 photo: 1 whale + new_whale (0 photos); 1 whale has one photo\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("gone.csv", None, "gone.csv: no such file; check the spelling\n"),
+        ("gone.json", None, "gone.json: not a labelled collection; check the spelling\n"),
+        ("all.json", "{}", "all.json: give a folder, a .csv file, or JSON Lines, whose name ends"),
+        ("other.fpc", "", "other.fpc: not a labelled collection; a catalogue's file goes with"),
+    ],
+)
+def test_what_cannot_be_imported(
+    book: Run, tmp_path: Path, name: str, text: str | None, said: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    code, out, err = book("catalogue", "import", tmp_path / name)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
 
 
 def test_import_again_says_that_all_is_known(book: Run, kaggle: Path) -> None:

@@ -240,13 +240,13 @@ def test_a_guarded_cell_is_no_formula_and_comes_back(cell: str) -> None:
 def test_repeated_rows_count_once_and_are_noted(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "path,identity\na.jpg,w\na.jpg,w\n", "a.jpg"))
     assert len(table.rows) == 1
-    assert table.notes == ("1 rows repeat an earlier one; each counts once",)
+    assert table.notes == ("1 row repeats an earlier one; each counts once",)
 
 
 def test_several_labels_are_kept_and_noted(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "path,identity\na.jpg,w_1\na.jpg,w_2\n", "a.jpg"))
     assert [row.individual for row in table.rows] == ["w_1", "w_2"]
-    assert table.notes == ("1 photos have several labels, such as 'a.jpg'; all are kept",)
+    assert table.notes == ("1 photo has several labels, such as 'a.jpg'; all are kept",)
 
 
 def test_one_whale_met_twice_is_not_several_labels(tmp_path: Path) -> None:

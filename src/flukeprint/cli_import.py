@@ -88,6 +88,10 @@ def import_(
         listed, skipped = read_sheet(data, named, dates or "")
     elif columns or dates:
         raise FlukeprintError("--columns and --dates are for a CSV; folders have none")
+    elif os.path.isfile(data) and data.suffix != ".fpc":
+        raise FlukeprintError(
+            f"{data}: give a folder, a .csv file, or JSON Lines, whose name ends in .jsonl"
+        )
     else:
         table = read_table(data)
         listed = from_table(table)
@@ -234,6 +238,7 @@ def _tell_alike(names: Iterable[str], labels: set[str]) -> None:
 def _from_lines(lines: Path, file: Path) -> None:
     """Make a catalogue of another's lines; never in place of one that somebody may be using."""
     from flukeprint.catalogue.lines import read_lines
+    from flukeprint.pages import plural
 
     if os.path.lexists(file):
         raise FlukeprintError(
@@ -241,7 +246,7 @@ def _from_lines(lines: Path, file: Path) -> None:
             "with --catalogue"
         )
     rows = read_lines(lines, file)
-    rows_text = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
+    rows_text = ", ".join(plural(count, table) for table, count in rows.items() if count)
     say(f"{file}: {rows_text}")
 
 

@@ -175,12 +175,14 @@ def _checked(source: Path, entries: list[LabelledPhoto], notes: Sequence[str] = 
     unique = list(dict.fromkeys(entries))
     notes = list(notes)
     if len(unique) < len(entries):
-        notes.append(f"{len(entries) - len(unique)} rows repeat an earlier one; each counts once")
+        repeats = plural(len(entries) - len(unique), "row repeats", "rows repeat")
+        notes.append(f"{repeats} an earlier one; each counts once")
     labels = Counter(name for name, _ in {(entry.name, entry.individual) for entry in unique})
     several = sorted(name for name, count in labels.items() if count > 1)
     if several:
         notes.append(
-            f"{len(several)} photos have several labels, such as {several[0]!r}; all are kept"
+            f"{plural(len(several), 'photo has', 'photos have')} several labels, "
+            f"such as {several[0]!r}; all are kept"
         )
     return Table(source, tuple(unique), tuple(notes))
 
@@ -290,8 +292,11 @@ def _csv_text(listing: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FlukeprintError(f"{listing}: not UTF-8 text; save it as CSV UTF-8") from None
+    except FileNotFoundError:
+        raise FlukeprintError(f"{listing}: no such file; check the spelling") from None
     except ZIP_ERRORS as error:
-        raise FlukeprintError(f"{listing}: cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise FlukeprintError(f"{listing}: cannot be read: {why}") from None
 
 
 def _unpacked(archive: Path) -> Path:

@@ -302,6 +302,8 @@ def test_a_sheet_with_its_owners_columns(kaggle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "columns", "said"),
     [
+        ("", {}, "sheet.csv: the first line is empty; it has to name the columns"),
+        (";;\n", {"path": "a"}, "sheet.csv: the first line is empty; it has to name the columns"),
         ("a,b\n", {}, "no column is known to hold the photos' paths; it has a, b"),
         ("path,when\n", {"date": "day"}, "has no column 'day'; it has path, when"),
         ("path,when\n", {"colour": "when"}, "no field is called 'colour'"),

@@ -138,6 +138,8 @@ def _facts(cells: Mapping[str, str], dates: str = "") -> dict[str, str]:
 def columns_of(sheet: Path, named: Mapping[str, str]) -> dict[str, str]:
     """Which of a CSV's columns holds which field. See :func:`read_sheet`."""
     header = csv_header(sheet)
+    if not header:
+        raise FlukeprintError(f"{sheet}: the first line is empty; it has to name the columns")
     for name, column in named.items():
         if name not in FIELDS:
             raise FlukeprintError(f"no field is called {name!r}; there are {', '.join(FIELDS)}")
