@@ -86,6 +86,25 @@ def test_identify_prints_json_lines_and_exits_with_0(
     assert all(len(a["candidates"]) == 2 and a["error"] is None for a in answers)
 
 
+def test_a_gallery_of_seasons_is_noted(
+    folders: Path,
+    model_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Names come to a terminal as text."""
+    (folders / "w_a").rename(tmp_path / "Ve\x1bga")
+    (folders / "w_a").mkdir()
+    (tmp_path / "Ve\x1bga").rename(folders / "w_a" / "Ve\x1bga")
+    code, _, err = call(
+        monkeypatch, capsys, "identify", folders / "w_b", "--gallery", folders,
+        "--model", model_path, "--cache", tmp_path / "cache",
+    )  # fmt: skip
+    said = r"photos in 'w_a/Ve\x1bga' count as of whale 'w_a'; if 'Ve\x1bga' is the whale"
+    assert (code, said in err, "\x1b" in err) == (0, True, False)
+
+
 def test_one_bad_photo_is_told_and_the_exit_code_is_1(
     identified: list[object],
     kaggle: Path,

@@ -81,11 +81,63 @@ def test_counts(book: Run, kaggle: Path) -> None:
         "root": str(kaggle),
     }
     assert "        6 photos (a file and its copies are one)\n" in book("catalogue", "show")[1]
+    assert book("catalogue", "show")[1].endswith("        1 event in the log\n")
+
+
+def test_one_of_each(run: Run, tmp_path: Path, write_picture: Callable[..., Path]) -> None:
+    photo = write_picture(tmp_path / "w" / "Pepper" / "1.jpg", picture(1))
+    run("catalogue", "init", tmp_path / "book")
+    run("catalogue", "import", tmp_path / "w")
+    lines = [line.strip() for line in run("catalogue", "show")[1].splitlines()]
+    assert lines[:4] == [
+        *("1 file", "1 photo (a file and its copies are one)", "1 individual"),
+        "0 photos unidentified",
+    ]
+    _, _, err = run("catalogue", "split", "Pepper", "--photos", photo)
+    assert "Pepper (individual 1) has 1 photo; name some of them" in err
+    run("catalogue", "export", "lines", tmp_path / "all.jsonl")
+    _, out, _ = run(
+        "catalogue", "import", tmp_path / "all.jsonl", "--catalogue", tmp_path / "again"
+    )
+    assert "1 photo, 1 file, 1 individual, 1 event" in out
+    _, out, _ = run("explore", tmp_path / "w", "--out", tmp_path / "seen")
+    assert out.startswith("1 photo: 1 whale + new_whale (0 photos); 1 whale has one photo\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("gone.csv", None, "gone.csv: no such file; check the spelling\n"),
+        ("gone.json", None, "gone.json: not a labelled collection; check the spelling\n"),
+        ("all.json", "{}", "all.json: give a folder, a .csv file, or JSON Lines, whose name ends"),
+        ("other.fpc", "", "other.fpc: not a labelled collection; a catalogue's file goes with"),
+    ],
+)
+def test_what_cannot_be_imported(
+    book: Run, tmp_path: Path, name: str, text: str | None, said: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    code, out, err = book("catalogue", "import", tmp_path / name)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
 
 
 def test_import_again_says_that_all_is_known(book: Run, kaggle: Path) -> None:
     again = output(book, "catalogue", "import", kaggle)
     assert (again["events"], again["photos"], again["known"]) == ([], 0, 7)
+
+
+def test_facts_that_known_photos_get_are_counted(book: Run, kaggle: Path) -> None:
+    sheet = kaggle / "facts.csv"
+    sheet.write_text("path,date\ntrain/4.jpg,2020\ntrain/5.jpg,2020\n")
+    said = "; 2 files known already; facts set on 2 photos\n"
+    assert output(book, "catalogue", "import", sheet, "--dry-run")["described"] == 2
+    assert book("catalogue", "import", sheet, "--dry-run")[1].endswith(said)
+    assert book("catalogue", "import", sheet)[1].endswith(said)
+    assert book("catalogue", "import", sheet)[1].endswith("; 2 files known already\n")
+    out = book("catalogue", "add", kaggle / "train" / "4.jpg", "--place", "bay")[1]
+    assert out.endswith("; 1 file known already; facts set on 1 photo\n")
 
 
 def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
@@ -130,7 +182,26 @@ def test_what_a_sheets_columns_were_taken_for(book: Run, kaggle: Path) -> None:
     sheet.write_text("Filename,Animal ID,Remarks\ntrain/4.jpg,w_b,none\n")
     code, _, err = book("catalogue", "import", sheet, "--dry-run")
     output = "path from Filename, identity from Animal ID; left aside: Remarks"
-    assert (code, err) == (0, f"note: {sheet}: {output}\n")
+    assert (code, err) == (0, f"note: {sheet}: {output}\nnote: {sheet}: 1 whale: w_b\n")
+
+
+def test_whom_the_photos_are_said_to_show(
+    book: Run, kaggle: Path, tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    _, _, err = book("catalogue", "import", kaggle, "--dry-run")
+    assert err == f"note: {kaggle}: 3 whales: w_a, w_b, w_c\n"
+    folders = tmp_path / "seasons"
+    write_picture(folders / "2024" / "Vega" / "1.jpg", picture(50))
+    write_picture(folders / "2.jpg", picture(51))
+    for year in range(2018, 2024):
+        write_picture(folders / str(year) / "1.jpg", picture(year))
+    _, _, err = book("catalogue", "import", folders, "--dry-run")
+    assert err.splitlines() == [
+        f"note: {folders}: 1 whale's folder holds further folders: photos in '2024/Vega' count as "
+        "of whale '2024'; if 'Vega' is the whale, give each folder such as '2024' by itself",
+        f"note: {folders}: left out 1 photo in no whale's folder, such as '2.jpg'",
+        f"note: {folders}: 7 whales: 2018, 2019, 2020, 2021, 2022 and 2 more",
+    ]
 
 
 def test_labels_that_name_nobody(book: Run, kaggle: Path) -> None:

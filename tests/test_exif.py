@@ -92,9 +92,29 @@ def test_when_it_was_digitized_stands_in() -> None:
     "latitude", [degrees(0, 0, 0), degrees(95, 0, 0), (IFDRational(1, 0),) * 3]
 )
 def test_a_place_that_is_none(latitude: Any) -> None:
-    longitude = degrees(0, 0, 0)
-    data = photo(gps={GPS.GPSLatitude: latitude, GPS.GPSLongitude: longitude})
+    data = photo(
+        gps={
+            GPS.GPSLatitudeRef: "N", GPS.GPSLatitude: latitude,
+            GPS.GPSLongitudeRef: "E", GPS.GPSLongitude: degrees(0, 0, 0),
+        },
+    )  # fmt: skip
     assert (output(data).latitude, output(data).longitude) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("north", "east", "place"),
+    [
+        *(("N", "E", (10.0, 20.0)), ("south", "w", (-10.0, -20.0))),
+        *((None, "E", (None, None)), ("N", None, (None, None)), (None, None, (None, None))),
+        *(("", "E", (None, None)), ("E", "E", (None, None)), ("N", "?", (None, None))),
+    ],
+)
+def test_a_place_needs_to_know_its_side(north: str | None, east: str | None, place: Any) -> None:
+    gps: dict[int, Any] = {GPS.GPSLatitude: degrees(10, 0, 0), GPS.GPSLongitude: degrees(20, 0, 0)}
+    sides = {GPS.GPSLatitudeRef: north, GPS.GPSLongitudeRef: east}
+    gps |= {tag: letter for tag, letter in sides.items() if letter is not None}
+    details = output(photo(gps=gps))
+    assert (details.latitude, details.longitude) == place
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

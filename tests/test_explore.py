@@ -293,7 +293,7 @@ def test_a_note_on_the_table_reaches_the_page(tmp_path: Path) -> None:
     save(data / "train" / "1.jpg", scene(1))
     (data / "train.csv").write_text("Image,Id\n1.jpg,w_a\n1.jpg,w_a\n")
     explore(data, tmp_path / "out")
-    assert "1 rows repeat" in (tmp_path / "out" / "explore.html").read_text(encoding="utf-8")
+    assert "1 row repeats" in (tmp_path / "out" / "explore.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

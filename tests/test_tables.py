@@ -48,6 +48,19 @@ def test_a_folder_per_whale(folders: Path) -> None:
     assert table.rows[0].name == "new_whale/5.jpg"
 
 
+def test_folders_in_whales_folders_and_photos_in_none(tmp_path: Path) -> None:
+    photos = ("2024/Vega/a.jpg", "2024/Moby/b.jpg", "2025/Vega/c.jpg", "Nott/d.jpg", "e.JPG")
+    write(tmp_path, "", *photos, ".f.jpg", "not_flukes/g/h.jpg")
+    table = read_table(tmp_path)
+    assert table.individuals == ("2024", "2025", "Nott")
+    assert table.notes == (
+        "2 whales' folders hold further folders: photos in '2024/Moby' count as of whale '2024'; "
+        "if 'Moby' is the whale, give each folder such as '2024' by itself",
+        "left out 1 photo in no whale's folder, such as 'e.JPG'",
+    )
+    assert read_table(tmp_path / "2024").notes == ()
+
+
 def test_photos_of_other_things_are_no_whale(folders: Path) -> None:
     shutil.copytree(folders / "w_a", folders / "not_flukes")
     assert pairs(read_table(folders)) == LABELS
@@ -79,6 +92,7 @@ def write(folder: Path, text: str, *photos: str) -> Path:
         ("path|identity\na.jpg|w\n", "is missing"),
         ("path;identity\na.jpg;w;x\n", "quotes around cells that hold a semicolon"),
         ("path,identity,path\na.jpg,w,b.jpg\n", "names a column twice"),
+        ("path,identity,,\na.jpg,w\n", "line 2: expected 4 cells"),
         ("path,identity\n", "lists no photos"),
         ("path,identity\na.jpg,\n", "line 2: no whale named"),
         ("path,identity\na.jpg,  \n", "line 2: no whale named"),
@@ -117,6 +131,9 @@ def test_any_byte_order_mark_and_line_end(tmp_path: Path, start: str, end: str) 
         ('"path";"identity"\n"a.jpg";"w;v"\n', "w;v"),
         ('"path","identity"\n"a.jpg","w;v"\n', "w;v"),
         ('path,identity,"note; or not"\na.jpg,w,\n', "w"),
+        ("path;identity;; \na.jpg;w;;\n", "w"),
+        ("path;;identity\na.jpg;1;w\n", "w"),
+        ("path;identity\n;\na.jpg;w\n ;\n;;;\n", "w"),
     ],
 )
 def test_commas_semicolons_or_tabs_part_cells(tmp_path: Path, text: str, whale: str) -> None:
@@ -148,6 +165,18 @@ def test_a_users_own_csv_may_name_photos_anywhere(tmp_path: Path) -> None:
     assert [row.path.resolve() for row in read_table(listing).rows] == [tmp_path / "a.jpg"] * 2
 
 
+def test_a_path_written_on_windows(tmp_path: Path) -> None:
+    listing = write(tmp_path, "path,identity\nfotos\\a.jpg,w\n", "fotos/a.jpg")
+    assert pairs(read_table(listing)) == {("a.jpg", "w")}
+    assert read_table(listing).rows[0].path.samefile(tmp_path / "fotos" / "a.jpg")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file's name holds a backslash there")
+def test_a_backslash_in_a_name_comes_first(tmp_path: Path) -> None:
+    listing = write(tmp_path, "path,identity\nb\\a.jpg,w\n", "b/a.jpg", "b\\a.jpg")
+    assert read_table(listing).rows[0].path == tmp_path / "b\\a.jpg"
+
+
 HOSTILE = [
     "=1+1",
     "<script>alert(1)</script>",
@@ -167,7 +196,39 @@ def test_hostile_labels_come_through_as_they_are(tmp_path: Path) -> None:
     listing = write(
         tmp_path, "path,identity\n" + "".join(f'a.jpg,"{cell}"\n' for cell in cells), "a.jpg"
     )
-    assert [row.individual for row in read_table(listing).rows] == HOSTILE
+    assert [row.individual for row in read_table(listing).rows] == [x.strip() for x in HOSTILE]
+
+
+@pytest.mark.parametrize(
+    ("cell", "label"),
+    [
+        *(("Pepper ", "Pepper"), ("\u00a0Pepper", "Pepper"), ("'=Pepper ", "=Pepper")),
+        *(("new_whale ", "new_whale"), ("Zoe\u0308", "Zoë"), ("Zoë", "Zoë")),
+    ],
+)
+def test_one_name_has_one_spelling(tmp_path: Path, cell: str, label: str) -> None:
+    """As a catalogue keeps it, in a user's own CSV and in the competition's."""
+    assert pairs(read_table(write(tmp_path, f"path,identity\na.jpg,{cell}\n", "a.jpg"))) == {
+        ("a.jpg", label)
+    }
+    write(tmp_path / "k", "", "train/a.jpg")
+    (tmp_path / "k" / "train.csv").write_text(f"Image,Id\na.jpg,{cell}\n", encoding="utf-8")
+    assert pairs(read_table(tmp_path / "k")) == {("a.jpg", label)}
+
+
+def test_a_date_and_an_encounter_are_read_as_a_catalogue_does(tmp_path: Path) -> None:
+    listing = write(
+        tmp_path,
+        "path,identity,date,encounter\na.jpg,w, 2020 , \nb.jpg,w,,\nc.jpg,w,'-1,'=e\u0301 \n",
+        *("a.jpg", "b.jpg", "c.jpg"),
+    )
+    rows = read_table(listing).rows
+    assert [(row.date, row.encounter) for row in rows] == [("2020", ""), ("", ""), ("-1", "=é")]
+
+
+def test_a_folders_name_has_one_spelling(tmp_path: Path) -> None:
+    write(tmp_path, "", "Zoe\u0308/a.jpg", "Zoë/b.jpg", "'=w/c.jpg")
+    assert read_table(tmp_path).individuals == ("'=w", "Zoë")
 
 
 @given(st.text())
@@ -179,13 +240,13 @@ def test_a_guarded_cell_is_no_formula_and_comes_back(cell: str) -> None:
 def test_repeated_rows_count_once_and_are_noted(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "path,identity\na.jpg,w\na.jpg,w\n", "a.jpg"))
     assert len(table.rows) == 1
-    assert table.notes == ("1 rows repeat an earlier one; each counts once",)
+    assert table.notes == ("1 row repeats an earlier one; each counts once",)
 
 
 def test_several_labels_are_kept_and_noted(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "path,identity\na.jpg,w_1\na.jpg,w_2\n", "a.jpg"))
     assert [row.individual for row in table.rows] == ["w_1", "w_2"]
-    assert table.notes == ("1 photos have several labels, such as 'a.jpg'; all are kept",)
+    assert table.notes == ("1 photo has several labels, such as 'a.jpg'; all are kept",)
 
 
 def test_one_whale_met_twice_is_not_several_labels(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def explore(data: Path, out: Path) -> None:
     from flukeprint.console_progress import progress_bar
     from flukeprint.explore import explore as library
     from flukeprint.files import check_outside
+    from flukeprint.pages import plural
 
     check_outside(out, data)
     with progress_bar() as progress:
@@ -91,12 +92,13 @@ def explore(data: Path, out: Path) -> None:
     tell_failures(found.unreadable)
     whales, twins = found.whales, found.twins
     click.echo(
-        f"{found.photos:,} photos: {whales.individuals:,} whales + new_whale "
-        f"({whales.new_whale_photos:,} photos); {whales.one_photo:,} whales have one photo"
+        f"{plural(found.photos, 'photo')}: {plural(whales.individuals, 'whale')} + new_whale "
+        f"({plural(whales.new_whale_photos, 'photo')}); "
+        f"{plural(whales.one_photo, 'whale has', 'whales have')} one photo"
     )
     click.echo(
-        f"twins: {twins.identical_groups:,} groups of identical files ({twins.several_labels:,} "
-        f"with several labels), {twins.near_pairs:,} near pairs"
+        f"twins: {plural(twins.identical_groups, 'group')} of identical files "
+        f"({twins.several_labels:,} with several labels), {plural(twins.near_pairs, 'near pair')}"
     )
     click.echo(f"unreadable: {len(found.unreadable):,}")
     click.echo(f"report: {out / 'explore.html'}")

@@ -35,23 +35,26 @@ def show(file: Path, as_json: bool) -> None:
     """How much a catalogue holds, and what waits for a person."""
     from dataclasses import asdict
 
+    from flukeprint.pages import plural
+
     with _open(file) as book:
         counts, waiting = asdict(book.counts()), len(book.conflicts())
         body = {**counts, "to_settle": waiting, "events": book.revision, "root": str(book.root)}
     if as_json:
         click.echo(json_text(body))
         return
-    for name, words in (
-        ("files", "files"),
-        ("photos", "photos (a file and its copies are one)"),
-        ("individuals", "individuals"),
-        ("unidentified", "photos unidentified"),
-        ("without_whale", "photos without a whale"),
-        ("label_conflicts", "photos with labels that disagree"),
-        ("to_settle", "photos with labels or facts to settle"),
-        ("events", "events in the log"),
+    for name, word, more in (
+        ("files", "file", ""),
+        ("photos", "photo", " (a file and its copies are one)"),
+        ("individuals", "individual", ""),
+        ("unidentified", "photo", " unidentified"),
+        ("without_whale", "photo", " without a whale"),
+        ("label_conflicts", "photo", " with labels that disagree"),
+        ("to_settle", "photo", " with labels or facts to settle"),
+        ("events", "event", " in the log"),
     ):
-        click.echo(f"{body[name]:>9,} {words}")
+        count, noun = plural(body[name], word).split()
+        click.echo(f"{count:>9} {noun}{more}")
 
 
 @click.command()

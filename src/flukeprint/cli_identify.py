@@ -19,6 +19,7 @@ from flukeprint.cli_options import (
     ROOT,
     cache_folder,
     found_photos,
+    say,
     tell_failures,
 )
 from flukeprint.errors import FlukeprintError
@@ -174,7 +175,7 @@ def _from_folder(
         raise click.UsageError("give PHOTOS to identify")
     table = read_table(gallery)
     for note in table.notes:
-        click.echo(f"note: {gallery}: {note}", err=True)
+        say(f"note: {gallery}: {note}", err=True)
     found = found_photos(photos)
     _check(outputs, found, table, files_of(table))
     network = _network(model_path, device)

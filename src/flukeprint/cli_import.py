@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from flukeprint.catalogue import Imported, Listed
 
 CONFLICTS_SHOWN = 10
+NAMES_SHOWN = 5
 ORDERS = ("dmy", "mdy")  # the catalogue's, named here so that --help need not load it
 
 
@@ -87,12 +88,17 @@ def import_(
         listed, skipped = read_sheet(data, named, dates or "")
     elif columns or dates:
         raise FlukeprintError("--columns and --dates are for a CSV; folders have none")
+    elif os.path.isfile(data) and data.suffix != ".fpc":
+        raise FlukeprintError(
+            f"{data}: give a folder, a .csv file, or JSON Lines, whose name ends in .jsonl"
+        )
     else:
         table = read_table(data)
         listed = from_table(table)
         for note in table.notes:
             say(f"note: {data}: {note}", err=True)
     listed = without_names(listed, unnamed)
+    _tell_names(data, listed)
     _tell_doubtful(data, listed)
     _bring_in(file, root, listed, skipped, who, why, dry_run, as_json)
 
@@ -172,7 +178,8 @@ def _tell_import(done: Imported, skipped: int, dry_run: bool, as_json: bool) -> 
         return
     counts = done.counts
     begin = "would be " if dry_run else ""
-    click.echo(f"{begin}{counts}; {plural(counts.known, 'file')} known already")
+    facts = f"; facts set on {plural(counts.described, 'photo')}" if counts.described else ""
+    click.echo(f"{begin}{counts}; {plural(counts.known, 'file')} known already{facts}")
     for line in counts.conflicts[:CONFLICTS_SHOWN]:
         say(f"conflict: {line}")
     more = len(counts.conflicts) - CONFLICTS_SHOWN
@@ -190,6 +197,18 @@ def _tell_columns(sheet: Path, chosen: dict[str, str]) -> None:
     left = [column for column in csv_header(sheet) if column not in chosen.values()]
     aside = f"; left aside: {', '.join(left)}" if left else ""
     say(f"note: {sheet}: {taken}{aside}", err=True)
+
+
+def _tell_names(data: Path, listed: list[Listed]) -> None:
+    """Whom the photos are said to show: seasons taken for whales are seen at once."""
+    from flukeprint.pages import plural
+    from flukeprint.records import NEW_WHALE
+
+    names = sorted({one.label.strip() for one in listed} - {"", NEW_WHALE})
+    if names:
+        more = len(names) - NAMES_SHOWN
+        shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+        say(f"note: {data}: {plural(len(names), 'whale')}: {shown}", err=True)
 
 
 def _tell_doubtful(data: Path, listed: list[Listed]) -> None:
@@ -219,6 +238,7 @@ def _tell_alike(names: Iterable[str], labels: set[str]) -> None:
 def _from_lines(lines: Path, file: Path) -> None:
     """Make a catalogue of another's lines; never in place of one that somebody may be using."""
     from flukeprint.catalogue.lines import read_lines
+    from flukeprint.pages import plural
 
     if os.path.lexists(file):
         raise FlukeprintError(
@@ -226,7 +246,7 @@ def _from_lines(lines: Path, file: Path) -> None:
             "with --catalogue"
         )
     rows = read_lines(lines, file)
-    rows_text = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)
+    rows_text = ", ".join(plural(count, table) for table, count in rows.items() if count)
     say(f"{file}: {rows_text}")
 
 

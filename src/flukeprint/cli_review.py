@@ -51,6 +51,7 @@ def cluster(file: Path, least: float, as_json: bool, **how: Any) -> None:
     """
     from flukeprint.doubts import cluster_catalogue
     from flukeprint.outputs import share
+    from flukeprint.pages import plural
 
     with _ready(file, **how) as (book, ready):
         groups, failures = cluster_catalogue(book, least=least, **ready)
@@ -63,7 +64,7 @@ def cluster(file: Path, least: float, as_json: bool, **how: Any) -> None:
     for group in groups:
         say(f"{share(group.probability)}  {_named(group.photos, paths)}")
     photos = sum(len(group.photos) for group in groups)
-    click.echo(f"{len(groups):,} groups of {photos:,} unidentified photos")
+    click.echo(f"{plural(len(groups), 'group')} of {plural(photos, 'unidentified photo')}")
 
 
 @click.command()

@@ -77,14 +77,18 @@ def _taken(camera: dict[int, Any]) -> str | None:
 
 def _degrees(place: dict[int, Any]) -> tuple[float | None, float | None]:
     gps = ExifTags.GPS
-    latitude = _angle(place.get(gps.GPSLatitude), place.get(gps.GPSLatitudeRef), "S", 90.0)
-    longitude = _angle(place.get(gps.GPSLongitude), place.get(gps.GPSLongitudeRef), "W", 180.0)
+    latitude = _angle(place.get(gps.GPSLatitude), place.get(gps.GPSLatitudeRef), "NS", 90.0)
+    longitude = _angle(place.get(gps.GPSLongitude), place.get(gps.GPSLongitudeRef), "EW", 180.0)
     if latitude is None or longitude is None or (latitude == 0.0 and longitude == 0.0):
         return None, None  # a receiver that has no fix yet writes zeros
     return latitude, longitude
 
 
-def _angle(parts: Any, side: Any, negative: str, most: float) -> float | None:
+def _angle(parts: Any, side: Any, sides: str, most: float) -> float | None:
+    """Decimal degrees; ``sides`` are the letters of the positive and of the negative side."""
+    letter = _text(side)[:1].upper()
+    if not letter or letter not in sides:  # without it half of all places would be mirrored
+        return None
     if not isinstance(parts, Sequence) or len(parts) != 3:
         return None
     try:
@@ -94,7 +98,7 @@ def _angle(parts: Any, side: Any, negative: str, most: float) -> float | None:
     angle = degrees + minutes / 60.0 + seconds / 3600.0
     if not (math.isfinite(angle) and 0.0 <= angle <= most):
         return None
-    return round(-angle if _text(side).upper().startswith(negative) else angle, 7)
+    return round(-angle if letter == sides[1] else angle, 7)
 
 
 def _camera(main: dict[int, Any]) -> str | None:

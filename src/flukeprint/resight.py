@@ -31,7 +31,7 @@ from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import GalleryIndex
 from flukeprint.records import NEW_WHALE, Failure, Identification
-from flukeprint.tables import csv_rows
+from flukeprint.tables import csv_rows, photo_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def read_encounters(listing: Path) -> list[Asked]:
     """
     asked = []
     for line, row in csv_rows(listing, ("path", "encounter")):
-        path = listing.parent / unguard(row["path"])
+        path = photo_of(listing, unguard(row["path"]))
         if not os.path.isfile(path):
             raise FlukeprintError(f"{listing}, line {line}: no photo at {str(path)!r}")
         asked.append(Asked(path, unguard(row["encounter"]).strip()))

@@ -13,6 +13,7 @@ import io
 import os
 import shutil
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
+from flukeprint.pages import plural
 from flukeprint.photos import SUFFIXES, left_out, photos_under
 from flukeprint.records import LabelledPhoto, Table
 
@@ -82,9 +84,7 @@ def _read_kaggle(data: Path, listing: Path) -> Table:
                 f"{listing}, line {line}: lists {name!r}, which is not in {folder}; "
                 "add the photo or drop the line"
             )
-        entries.append(
-            LabelledPhoto(name, folder / name, _label(listing, line, unguard(row["Id"])))
-        )
+        entries.append(LabelledPhoto(name, folder / name, _label(listing, line, row["Id"])))
     return _checked(data, entries)
 
 
@@ -92,7 +92,7 @@ def _read_paths_csv(listing: Path) -> Table:
     entries = []
     for line, row in csv_rows(listing, ("path", "identity")):
         name = unguard(row["path"])
-        path = listing.parent / name
+        path = photo_of(listing, name)
         if not name or not os.path.isfile(path):
             raise FlukeprintError(
                 f"{listing}, line {line}: no photo at {str(path)!r}; paths are relative to the CSV"
@@ -101,28 +101,65 @@ def _read_paths_csv(listing: Path) -> Table:
             LabelledPhoto(
                 name,
                 path,
-                _label(listing, line, unguard(row["identity"])),
-                row.get("date", ""),
-                row.get("encounter", ""),
+                _label(listing, line, row["identity"]),
+                _plain(row.get("date", "")),
+                _plain(row.get("encounter", "")),
             )
         )
     return _checked(listing, entries)
 
 
+def photo_of(listing: Path, name: str) -> Path:
+    """Where a photo lies that a CSV names; a path written on Windows is read elsewhere, too."""
+    path = listing.parent / name
+    if "\\" in name and not os.path.isfile(path):
+        return listing.parent / name.replace("\\", "/")
+    return path
+
+
 def _read_folders(data: Path) -> Table:
     entries: list[LabelledPhoto] = []
+    loose: list[str] = []
     for name in sorted(_listed(data)):
-        if os.path.isdir(data / name) and not name.startswith(".") and name != NOT_FLUKES:
+        if name.startswith(".") or name == NOT_FLUKES:
+            continue
+        if os.path.isdir(data / name):
             entries.extend(
-                LabelledPhoto(path.relative_to(data).as_posix(), path, name)
+                LabelledPhoto(path.relative_to(data).as_posix(), path, _spelled(name) or name)
                 for path in photos_under(data / name)
             )
+        elif Path(name).suffix.lower() in SUFFIXES:
+            loose.append(name)
     if not entries:
         raise FlukeprintError(
             f"{data}: no labelled photos here; expected train.csv beside train/, "
             "or one subfolder of photos per whale"
         )
-    return _checked(data, entries, [line.partition(": ")[2] for line in left_out([data])])
+    unread = [line.partition(": ")[2] for line in left_out([data])]
+    return _checked(data, entries, [*_inside_whales(entries), *_beside_whales(loose), *unread])
+
+
+def _inside_whales(entries: Sequence[LabelledPhoto]) -> list[str]:
+    """A note where whales' folders hold folders: the outer ones may be seasons and no whales."""
+    deep = [entry for entry in entries if entry.name.count("/") > 1]
+    if not deep:
+        return []
+    folders = plural(
+        len({entry.name.partition("/")[0] for entry in deep}),
+        *("whale's folder holds", "whales' folders hold"),
+    )
+    whale, inner, *_ = deep[0].name.split("/")
+    return [
+        f"{folders} further folders: photos in {f'{whale}/{inner}'!r} count as of whale {whale!r}; "
+        f"if {inner!r} is the whale, give each folder such as {whale!r} by itself"
+    ]
+
+
+def _beside_whales(loose: Sequence[str]) -> list[str]:
+    """A note on photos that lie in nobody's folder."""
+    if not loose:
+        return []
+    return [f"left out {plural(len(loose), 'photo')} in no whale's folder, such as {loose[0]!r}"]
 
 
 def _listed(folder: Path) -> list[str]:
@@ -138,27 +175,39 @@ def _checked(source: Path, entries: list[LabelledPhoto], notes: Sequence[str] = 
     unique = list(dict.fromkeys(entries))
     notes = list(notes)
     if len(unique) < len(entries):
-        notes.append(f"{len(entries) - len(unique)} rows repeat an earlier one; each counts once")
+        repeats = plural(len(entries) - len(unique), "row repeats", "rows repeat")
+        notes.append(f"{repeats} an earlier one; each counts once")
     labels = Counter(name for name, _ in {(entry.name, entry.individual) for entry in unique})
     several = sorted(name for name, count in labels.items() if count > 1)
     if several:
         notes.append(
-            f"{len(several)} photos have several labels, such as {several[0]!r}; all are kept"
+            f"{plural(len(several), 'photo has', 'photos have')} several labels, "
+            f"such as {several[0]!r}; all are kept"
         )
     return Table(source, tuple(unique), tuple(notes))
 
 
-def _label(listing: Path, line: int, label: str) -> str:
-    if not label.strip():
+def _label(listing: Path, line: int, cell: str) -> str:
+    label = _plain(cell)
+    if not label:
         raise FlukeprintError(f"{listing}, line {line}: no whale named; fill it in or drop it")
     return label
 
 
+def _plain(cell: str) -> str:
+    return _spelled(unguard(cell))
+
+
+def _spelled(name: str) -> str:
+    """A name as a catalogue keeps it: without white space around it, an accent in its one form."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
 def csv_header(listing: Path) -> list[str]:
-    """The names in a CSV file's first line. See :func:`csv_rows`."""
+    """The names in a CSV file's first line, empty ones left out. See :func:`csv_rows`."""
     text = _csv_text(listing)
     try:
-        return _first_row(text, _delimiter(text))
+        return _names(_first_row(text, _delimiter(text)))
     except csv.Error as error:
         raise FlukeprintError(f"{listing}: not a valid CSV file: {error}") from None
 
@@ -166,7 +215,8 @@ def csv_header(listing: Path) -> list[str]:
 def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """A CSV file's rows with their line numbers; every row has all the header's cells.
 
-    Commas, semicolons or tabs part the cells, whichever parts most cells of the first line.
+    Commas, semicolons or tabs part the cells, whichever parts most cells of the first line. Columns
+    without a name and rows without anything in them, as spreadsheets save them, are left out.
 
     Raises:
         FlukeprintError: it cannot be read, a needed column is missing or a row is ragged.
@@ -174,23 +224,27 @@ def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str
     text = _csv_text(listing)
     try:
         parted_by = _delimiter(text)
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=parted_by)
-        header = list(reader.fieldnames or [])
-        missing = [column for column in needed if column not in header]
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=parted_by)
+        header = next(reader, [])
+        names = _names(header)
+        missing = [column for column in needed if column not in names]
         if missing:
             raise FlukeprintError(
                 f"{listing}: the first line must name the columns {','.join(needed)}; "
-                f"{','.join(missing)} is missing{_hint(header)}"
+                f"{','.join(missing)} is missing{_hint(names)}"
             )
-        if len(set(header)) < len(header):
+        if len(set(names)) < len(names):
             raise FlukeprintError(f"{listing}: the first line names a column twice")
         rows = []
-        for row in reader:
-            if None in row or None in row.values():
+        for cells in reader:
+            if not "".join(cells).strip():
+                continue
+            if len(cells) != len(header):
                 raise FlukeprintError(
                     f"{listing}, line {reader.line_num}: expected {len(header)} cells; "
                     f"put quotes around cells that hold {WORDS[parted_by]}"
                 )
+            row = {name: cell for name, cell in zip(header, cells, strict=True) if name.strip()}
             rows.append((reader.line_num, row))
     except csv.Error as error:
         raise FlukeprintError(f"{listing}: not a valid CSV file: {error}") from None
@@ -211,6 +265,10 @@ def _delimiter(text: str) -> str:
 
 def _first_row(text: str, delimiter: str) -> list[str]:
     return next(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter), [])
+
+
+def _names(header: list[str]) -> list[str]:
+    return [name for name in header if name.strip()]
 
 
 def _hint(header: list[str]) -> str:
@@ -234,8 +292,11 @@ def _csv_text(listing: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FlukeprintError(f"{listing}: not UTF-8 text; save it as CSV UTF-8") from None
+    except FileNotFoundError:
+        raise FlukeprintError(f"{listing}: no such file; check the spelling") from None
     except ZIP_ERRORS as error:
-        raise FlukeprintError(f"{listing}: cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise FlukeprintError(f"{listing}: cannot be read: {why}") from None
 
 
 def _unpacked(archive: Path) -> Path:

@@ -14,16 +14,19 @@ from flukeprint.catalogue import (
     Arrived,
     Catalogue,
     CorrectBox,
+    Describe,
     Different,
     Incoming,
     Merge,
     Move,
     Rename,
     Same,
+    Undo,
     Unsure,
     arrive,
     bring_in,
     check,
+    columns_of,
     from_files,
     from_table,
     read_sheet,
@@ -124,6 +127,50 @@ def test_facts_and_those_that_disagree(book: Catalogue) -> None:
     book.decide(Move(4, encounter="e2"), who="Bo")
     assert (book.photo(4).facts["encounter"], book.conflicts()) == ("e2", [])
     assert book.add_photos([photo(4, encounter="e2")], who=ANN).event is None
+
+
+def test_photos_that_get_facts_are_counted(book: Catalogue) -> None:
+    given = [photo(4, date="2020", place="bay"), photo(5, date="2020"), photo(6, date="2020")]
+    preview = book.add_photos(given, who=ANN, dry_run=True)
+    done = book.add_photos(given, who=ANN)
+    assert preview.arrived == done.arrived == Arrived(photos=1, files=1, known=2, described=3)
+    assert book.add_photos(given, who=ANN).arrived == Arrived(known=3)
+    again = book.add_photos([photo(4, place="sound"), photo(5, date="2020-01")], who=ANN).arrived
+    assert (again.described, len(again.conflicts)) == (1, 1)
+
+
+def test_a_date_that_says_less_is_no_conflict(book: Catalogue) -> None:
+    book.add_photos([photo(4, date="2026-01-02")], who=ANN)
+    for date in ("2026", "2026-01", "2026-01-02"):
+        assert book.add_photos([photo(4, date=date)], who=ANN).event is None
+    again = book.add_photos([photo(4, date="2026-02")], who=ANN)
+    assert again.arrived.conflicts == ("photo 4: date 2026-02, before 2026-01-02",)
+    assert book.photo(4).facts == {"date": "2026-01-02"}
+
+
+def test_a_date_that_says_more_takes_the_place_of_an_imports(book: Catalogue) -> None:
+    first = book.add_photos([photo(4, date="2026-01")], who=ANN).event
+    finer = book.add_photos(
+        [photo(4, date="2026-01-02"), photo(4, date="2026-01-02 10:00")], who=ANN
+    )
+    assert (finer.arrived.conflicts, book.conflicts()) == ((), [])
+    assert book.photo(4).facts == {"date": "2026-01-02T10:00:00"}
+    assert book.rebuild() == []
+    assert first and finer.event
+    with pytest.raises(FlukeprintError, match=f"stand on it: event {finer.event} "):
+        book.decide(Undo(first), who="Bo")
+    book.decide(Undo(finer.event), who="Bo")
+    assert book.photo(4).facts == {"date": "2026-01"}
+    assert check(book.path).whole
+
+
+def test_a_date_by_a_person_is_made_no_finer(book: Catalogue) -> None:
+    book.add_photos([photo(4, date="2026-01-02")], who=ANN)
+    book.decide(Describe(4, date="2026-01"), who="Bo")
+    assert book.add_photos([photo(4, date="2026-01-02")], who=ANN).event is None  # settled
+    again = book.add_photos([photo(4, date="2026-01-03")], who=ANN)
+    assert again.arrived.conflicts == ("photo 4: date 2026-01-03, before 2026-01",)
+    assert book.photo(4).facts == {"date": "2026-01"}
 
 
 @pytest.mark.parametrize(
@@ -255,6 +302,8 @@ def test_a_sheet_with_its_owners_columns(kaggle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "columns", "said"),
     [
+        ("", {}, "sheet.csv: the first line is empty; it has to name the columns"),
+        (";;\n", {"path": "a"}, "sheet.csv: the first line is empty; it has to name the columns"),
         ("a,b\n", {}, "no column is known to hold the photos' paths; it has a, b"),
         ("path,when\n", {"date": "day"}, "has no column 'day'; it has path, when"),
         ("path,when\n", {"colour": "when"}, "no field is called 'colour'"),
@@ -263,7 +312,9 @@ def test_a_sheet_with_its_owners_columns(kaggle: Path, tmp_path: Path) -> None:
         ("path,date\ntrain/1.jpg,3.5.2018\n", {}, "YYYY-MM (import --dates dmy or mdy reads such)"),
         ("path,date\ntrain/1.jpg,2018-02-30\n", {}, "line 2: '2018-02-30' is not a date"),
         ("path,lat\ntrain/1.jpg,95\n", {}, "line 2: '95' is not a latitude"),
+        (f"path,site\ntrain/1.jpg,{'x' * 201}\n", {}, "line 2: place: 'xxxxx"),
         ("path\nnowhere.jpg\n", {}, "no photo that it lists is there"),
+        ("path\n", {}, "no photo that it lists is there; paths start at the CSV"),
     ],
 )
 def test_a_sheet_that_cannot_be_understood(
@@ -276,6 +327,41 @@ def test_a_sheet_that_cannot_be_understood(
 
 
 @pytest.mark.parametrize(
+    ("count", "end"), [(2, ""), (5, ""), (6, "; and 1 line more"), (9, "; and 4 lines more")]
+)
+def test_all_lines_of_a_sheet_that_cannot_be_understood(kaggle: Path, count: int, end: str) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("path,date\n" + "train/1.jpg,unknown\n" * count + "train/1.jpg,2020\n")
+    with pytest.raises(FlukeprintError) as caught:
+        read_sheet(sheet)
+    why = "'unknown' is not a date; write YYYY-MM-DD, or YYYY, or YYYY-MM"
+    named = "; ".join(f"line {line}: {why}" for line in range(2, 2 + min(count, 5)))
+    assert str(caught.value) == f"{sheet}: {count} lines cannot be understood; {named}{end}"
+
+
+def test_paths_of_a_sheet_that_was_made_on_windows(kaggle: Path) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("path\ntrain\\1.jpg\n.\\train\\3.jpg\ntrain\\gone.jpg\n")
+    listed, missing = read_sheet(sheet)
+    assert [one.path for one in listed] == [kaggle / "train" / "1.jpg", kaggle / "train" / "3.jpg"]
+    assert [one.path for one in missing] == [kaggle / "train" / "gone.jpg"]
+    sheet.write_text("path\nfotos\\gone.jpg\n")
+    with pytest.raises(FlukeprintError) as caught:
+        read_sheet(sheet)
+    tried = str(kaggle / "fotos" / "gone.jpg")
+    assert str(caught.value).endswith(f"paths start at the CSV, so {tried!r} was looked for")
+
+
+def test_a_sheet_as_a_spreadsheet_saves_it(kaggle: Path) -> None:
+    """Columns without a name, and a last row of nothing."""
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("Photo;Whale;;\ntrain/1.jpg;A;;\n;;;\n")
+    assert columns_of(sheet, {}) == {"path": "Photo", "identity": "Whale"}
+    listed, missing = read_sheet(sheet)
+    assert ([one.path.name for one in listed], missing) == (["1.jpg"], [])
+
+
+@pytest.mark.parametrize(
     ("reported", "kept"),
     [
         ("2018", "2018"),
@@ -283,6 +369,8 @@ def test_a_sheet_that_cannot_be_understood(
         ("20180503", "2018-05-03"),
         ("2018/05/03", "2018-05-03"),
         ("2018-05-03 07:08", "2018-05-03T07:08:00"),
+        ("2018-05-03 7:08", "2018-05-03T07:08:00"),
+        ("20180503T0708", "2018-05-03T07:08:00"),
         ("2018-05-03T07:08:09.5Z", "2018-05-03T07:08:09Z"),
         ("2018-05-03T07:08:09+02:00", "2018-05-03T07:08:09+02:00"),
     ],
@@ -292,7 +380,8 @@ def test_dates_are_kept_in_one_form(reported: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reported", ["201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "May", "２０１８"]
+    "reported",
+    ["201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "20180503T708", "May", "２０１８"],
 )
 def test_dates_that_could_only_be_guessed_are_refused(reported: str) -> None:
     with pytest.raises(FlukeprintError, match="is not a date"):
@@ -328,6 +417,29 @@ def test_a_sheet_says_which_comes_first_the_day_or_the_month(kaggle: Path) -> No
     assert [dict(one.facts) for one in listed] == [{"date": "2026-12-05"}, {}]
     with pytest.raises(FlukeprintError, match="line 2: '05/12/2026' is not a date"):
         read_sheet(kaggle / "sheet.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "said"),
+    [
+        ("13.05.2026", "mdy", "; --dates dmy reads it"),
+        ("05/13/2026 7:08", "dmy", "; --dates mdy reads it"),
+        ("1.5.2026 8", "dmy", "; write YYYY-MM-DD, or YYYY, or YYYY-MM"),
+        ("31.31.2026", "dmy", ""),
+        ("2026-13-05", "mdy", ""),
+    ],
+)
+def test_an_error_shows_a_date_as_its_owner_wrote_it(text: str, order: str, said: str) -> None:
+    with pytest.raises(FlukeprintError) as caught:
+        checked_fact("date", text, order)
+    assert str(caught.value).startswith(f"{text!r} is not a date")
+    assert str(caught.value).endswith(said)
+    assert ("--dates" in str(caught.value)) == ("--dates" in said)
+
+
+def test_a_date_as_a_spreadsheet_writes_it() -> None:
+    assert checked_fact("date", "1.5.2026 8:05", "dmy") == "2026-05-01T08:05:00"
+    assert checked_fact("date", "5/1/2026 18:05:09", "mdy") == "2026-05-01T18:05:09"
 
 
 def test_a_folder_by_a_link_that_leads_below_the_root(kaggle: Path, tmp_path: Path) -> None:

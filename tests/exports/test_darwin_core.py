@@ -12,11 +12,13 @@ from dwca.read import DwCAReader
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flukeprint.catalogue import Catalogue, Different, Unsure
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports import FORMATS
 from flukeprint.exports.darwin_core import event_date
 from tests.catalogue.small import content
+from tests.catalogue.small import photo as small
 from tests.exports.archive import eml, is_date, read
 from tests.exports.made import PHOTOS, exporting, photo
 from tests.exports.test_tables import NAME
@@ -60,6 +62,21 @@ def test_the_whole_archive(tmp_path: Path) -> None:
         "eml.xml names no publisher; give one before you publish the archive",
         "eml.xml names no licence; GBIF takes none without: cc0, cc-by or cc-by-nc",
     )
+
+
+def test_only_photos_that_somebody_said_show_a_whale(book: Catalogue, tmp_path: Path) -> None:
+    """Photos 4 and 5 came without a label; unsure of it, or not a certain one, names no whale."""
+    book.add_photos([*(small(n, date="2020") for n in range(1, 7)), small(6, "new_whale")], who="A")
+    book.decide(Unsure(3), who="Bo")
+    book.decide(Unsure(4), who="Bo")
+    book.decide(Different(1, 1), who="Bo")
+    book.decide(Different(5, 1), who="Bo")
+    photos, names = book.photos_and_names()
+    notes = write(exporting(*photos, names=names), tmp_path / "a.zip")
+    core, _ = read(tmp_path / "a.zip")
+    assert [row["occurrenceID"][-64:] for row in core] == [content(n) for n in (1, 2, 3, 6)]
+    said = "left out 2 photos, such as 4.jpg: nobody said of it that it shows a whale"
+    assert said in notes
 
 
 def test_media_under_an_address(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from flukeprint.cells import csv_text, unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports import FORMATS
 from flukeprint.exports.exporting import Exporting
+from flukeprint.tables import read_table
 from tests.catalogue.small import photo as made
 from tests.exports.made import exporting, photo
 
@@ -152,6 +153,22 @@ def test_the_photos_table(tmp_path: Path) -> None:
         FORMATS["photos"](exporting(names={1: "unknown"}), out)
 
 
+def test_a_photos_table_without_unknown_ones_is_a_collection(tmp_path: Path) -> None:
+    """What the documents advise where file names repeat."""
+    photos = (photo(1, 1, path="2024/x.JPG"), photo(2, 3, path="2025/x.JPG", date="2025"), photo(3))
+    for one in photos:
+        (tmp_path / one.paths[0]).parent.mkdir(exist_ok=True)
+        (tmp_path / one.paths[0]).touch()
+    out = tmp_path / "train-photos.csv"
+    FORMATS["photos"](exporting(*photos), out)
+    header, *rows = out.read_text().splitlines()
+    out.write_text("\n".join([header, *(row for row in rows if '"unknown"' not in row)]))
+    assert [(row.name, row.individual, row.date) for row in read_table(out).rows] == [
+        ("2024/x.JPG", "Salt", ""),
+        ("2025/x.JPG", "Ænima", "2025"),
+    ]
+
+
 def test_the_competitions_table(tmp_path: Path) -> None:
     out = tmp_path / "train.csv"
     twins = (photo(8, 1, path="a/x.JPG"), photo(9, 3, path="b/X.jpg"), photo(10, 3, "conflict"))
@@ -166,7 +183,7 @@ def test_the_competitions_table(tmp_path: Path) -> None:
         "left out 1 photo, trip/4.JPG: unidentified",
         "left out 1 photo, photo 6: no file of it is known any more",
         "left out 2 photos, such as a/x.JPG: another photo's file has the same name, and in one "
-        "folder they cannot be told apart",
+        "folder they cannot be told apart; rename one and import again",
     )
 
 

@@ -10,7 +10,7 @@ from flukeprint.errors import FlukeprintError
 
 DATE = re.compile(
     r"(?P<year>\d{4})(?:(?P<part>[-/:.]?)(?P<month>\d\d)(?:(?P=part)(?P<day>\d\d))?)?"
-    r"(?:[T ](?P<hour>\d\d):?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:\.\d+)?)?"
+    r"(?:[T ](?P<hour>\d\d|\d(?=:)):?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:\.\d+)?)?"
     r"(?P<zone>Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?",
     re.ASCII,
 )
@@ -21,15 +21,20 @@ DEGREES = re.compile(r"[+-]?\d+(?:[.,]\d*)?", re.ASCII)  # half of Europe writes
 MOST_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 
 
-def checked_fact(field: str, text: str) -> str:
+def checked_fact(field: str, text: str, dates: str = "") -> str:
     """A fact as it is kept: a date in ISO 8601, degrees as a plain number, other text as it is.
+
+    ``dates`` is the order of dates that end with their year. See :func:`year_first`.
 
     Raises:
         FlukeprintError: it cannot be understood, or only by guessing.
     """
-    text = checked_name(text)
+    try:
+        text = checked_name(text)
+    except FlukeprintError as error:
+        raise FlukeprintError(f"{field}: {error}") from None
     if field == "date":
-        return _date(text)
+        return _date(text, dates)
     if field in MOST_DEGREES:
         return _degrees(field, text)
     return text
@@ -48,26 +53,41 @@ def year_first(text: str, order: str) -> str:
     return f"{year}-{month:0>2}-{day:0>2}{clock}"
 
 
-def _date(text: str) -> str:
-    found = DATE.fullmatch(text)
+def _date(text: str, order: str) -> str:
+    found = DATE.fullmatch(year_first(text, order))
     parts = found.groupdict() if found else {}
     # Six digits could be a year and month, or a day, month and short year.
     clear = found and not (parts["part"] == "" and parts["month"] and not parts["day"])
     if not clear or (parts["hour"] and not parts["day"]):
+        hint = TURNED.fullmatch(text) and not order
         raise FlukeprintError(
             f"{text[:40]!r} is not a date; write YYYY-MM-DD, or YYYY, or YYYY-MM"
-            + (" (import --dates dmy or mdy reads such)" if TURNED.fullmatch(text) else "")
+            + (" (import --dates dmy or mdy reads such)" if hint else "")
         )
     try:
         date(int(parts["year"]), int(parts["month"] or 1), int(parts["day"] or 1))
         time(int(parts["hour"] or 0), int(parts["minute"] or 0), int(parts["second"] or 0))
     except ValueError as error:
-        raise FlukeprintError(f"{text[:40]!r} is not a date: {error}") from None
+        raise FlukeprintError(
+            f"{text[:40]!r} is not a date: {error}{_turned_around(text, order)}"
+        ) from None
     day = "-".join(part for part in (parts["year"], parts["month"], parts["day"]) if part)
     if not parts["hour"]:
         return day
-    clock = f"{parts['hour']}:{parts['minute']}:{parts['second'] or '00'}"
+    clock = f"{parts['hour']:0>2}:{parts['minute']}:{parts['second'] or '00'}"
     return f"{day}T{clock}{parts['zone'] or ''}"
+
+
+def _turned_around(text: str, order: str) -> str:
+    """A hint where the other order of day and month would make a date of it."""
+    if not order:
+        return ""
+    other = "mdy" if order == "dmy" else "dmy"
+    try:
+        _date(year_first(text, other), "")
+    except FlukeprintError:
+        return ""
+    return f"; --dates {other} reads it"
 
 
 def _degrees(field: str, text: str) -> str:

@@ -10,6 +10,7 @@ from flukeprint.catalogue.draft import Draft, checked_name
 from flukeprint.catalogue.log import Key, read_event
 from flukeprint.catalogue.state import CONFIRMED, CONFLICT, IMPORTED
 from flukeprint.errors import FlukeprintError
+from flukeprint.pages import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Split:
             )
         if not photos or len(photos) == len(members):
             raise FlukeprintError(
-                f"{draft.name(individual)} has {len(members)} photos; "
+                f"{draft.name(individual)} has {plural(len(members), 'photo')}; "
                 "name some of them to split off, not none and not all"
             )
         name = draft.made_up_name()

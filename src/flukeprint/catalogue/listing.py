@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flukeprint.catalogue.draft import checked_name
-from flukeprint.catalogue.facts import checked_fact, year_first
+from flukeprint.catalogue.facts import checked_fact
 from flukeprint.catalogue.state import FACTS
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
+from flukeprint.pages import plural
 from flukeprint.records import NEW_WHALE, Failure, Table
-from flukeprint.tables import csv_header, csv_rows
+from flukeprint.tables import csv_header, csv_rows, photo_of
 
 FIELDS = ("path", "identity", *FACTS)
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -41,6 +42,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """Column names that are known, in lower case, letters and digits only."""
 
 NOBODY = ("unknown", "unidentified", "unnamed", "unk", "unid", "none", "na", "n/a", "nan", "?", "-")
+
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +89,40 @@ def read_sheet(
 
     Raises:
         FlukeprintError: it is no CSV, has no column of paths, two that may be meant, or a date or
-            degrees that cannot be understood.
+            degrees that cannot be understood; then up to ``MOST_NAMED`` such lines are named.
     """
     chosen = columns_of(sheet, columns or {})
-    listed, missing = [], []
+    listed, missing, wrong = [], [], []
     for line, row in csv_rows(sheet, (chosen["path"],)):
         named = {name: unguard(row[column]).strip() for name, column in chosen.items()}
-        path = sheet.parent / named.pop("path")
+        path = photo_of(sheet, named.pop("path"))
         if not os.path.isfile(path):
             missing.append(Failure(path, f"listed in {sheet.name}, line {line}, but not there"))
             continue
         label = named.pop("identity", "")
         try:
             label = checked_name(label) if label else ""
-            named["date"] = year_first(named.get("date", ""), dates)
-            listed.append(Listed(path, label, _facts(named)))
+            listed.append(Listed(path, label, _facts(named, dates)))
         except FlukeprintError as error:
-            raise FlukeprintError(f"{sheet}, line {line}: {error}") from None
+            wrong.append((line, str(error)))
+    if wrong:
+        raise FlukeprintError(_wrong_lines(sheet, wrong))
     if not listed:
-        raise FlukeprintError(f"{sheet}: no photo that it lists is there; paths start at the CSV")
+        tried = f", so {str(missing[0].path)!r} was looked for" if missing else ""
+        raise FlukeprintError(
+            f"{sheet}: no photo that it lists is there; paths start at the CSV{tried}"
+        )
     return listed, missing
+
+
+def _wrong_lines(sheet: Path, wrong: Sequence[tuple[int, str]]) -> str:
+    """All in one: who mends a sheet wants to see at once how much there is to mend."""
+    if len(wrong) == 1:
+        return f"{sheet}, line {wrong[0][0]}: {wrong[0][1]}"
+    named = [f"line {line}: {error}" for line, error in wrong[:MOST_NAMED]]
+    if len(wrong) > MOST_NAMED:
+        named.append(f"and {plural(len(wrong) - MOST_NAMED, 'line')} more")
+    return f"{sheet}: {len(wrong):,} lines cannot be understood; {'; '.join(named)}"
 
 
 def from_files(paths: Iterable[Path], facts: Mapping[str, str]) -> list[Listed]:
@@ -114,13 +131,15 @@ def from_files(paths: Iterable[Path], facts: Mapping[str, str]) -> list[Listed]:
     return [Listed(path, facts=same) for path in paths]
 
 
-def _facts(cells: Mapping[str, str]) -> dict[str, str]:
-    return {name: checked_fact(name, text) for name, text in cells.items() if text.strip()}
+def _facts(cells: Mapping[str, str], dates: str = "") -> dict[str, str]:
+    return {name: checked_fact(name, text, dates) for name, text in cells.items() if text.strip()}
 
 
 def columns_of(sheet: Path, named: Mapping[str, str]) -> dict[str, str]:
     """Which of a CSV's columns holds which field. See :func:`read_sheet`."""
     header = csv_header(sheet)
+    if not header:
+        raise FlukeprintError(f"{sheet}: the first line is empty; it has to name the columns")
     for name, column in named.items():
         if name not in FIELDS:
             raise FlukeprintError(f"no field is called {name!r}; there are {', '.join(FIELDS)}")

@@ -2,7 +2,8 @@
 
 A photo is its bytes. A file and its identical copy are one photo with two files; a file that moved
 is found again. Labels that disagree put the photo in conflict, which a person settles; they never
-overrule what a person decided. Where files lie is an observation and no decision, so undoing an
+overrule what a person decided. A date that says more than an import before did, and agrees, takes
+its place. Where files lie is an observation and no decision, so undoing an
 import takes back what it said of whales and facts, and leaves the photos known.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.draft import Draft, checked_name
 from flukeprint.catalogue.facts import checked_fact
-from flukeprint.catalogue.log import Key
+from flukeprint.catalogue.log import Key, read_event
 from flukeprint.catalogue.state import (
     CONFIRMED,
     CONFLICT,
@@ -64,7 +65,8 @@ class Incoming:
 class Arrived:
     """How much an import brought; ``moved`` photos lay elsewhere, ``known`` files lay there before.
 
-    ``conflicts`` holds a line for each label or fact that disagrees with what was known.
+    ``described`` photos, new or known, got facts that they did not have. ``conflicts`` holds a line
+    for each label or fact that disagrees with what was known.
     """
 
     photos: int = 0
@@ -72,6 +74,7 @@ class Arrived:
     moved: int = 0
     individuals: int = 0
     known: int = 0
+    described: int = 0
     conflicts: tuple[str, ...] = ()
 
     def and_then(self, more: Arrived) -> Arrived:
@@ -106,14 +109,15 @@ class Arrivals:
     photos: list[tuple[object, ...]] = field(default_factory=list)
     files: list[tuple[object, ...]] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
+    described: set[int] = field(default_factory=set)
     moved: int = 0
     known: int = 0
 
     def count(self, individuals: int) -> Arrived:
         """How much that is."""
         files = sum(row[1] is not None for row in self.files)
-        counts = (files, self.moved, individuals, self.known, tuple(self.conflicts))
-        return Arrived(len(self.photos), *counts)
+        found = (len(self.photos), files, self.moved, individuals, self.known)
+        return Arrived(*found, len(self.described), tuple(self.conflicts))
 
 
 class Importing:
@@ -258,10 +262,26 @@ class Importing:
         value = checked_fact(fact, value)
         known = self.draft.get("p", photo, fact)
         if known is None:
-            self.draft.set(value, "p", photo, fact)
-        elif known != value and self.draft.get("p", photo, f"other {fact}", value) is None:
+            self._describe(photo, fact, value)
+        elif known == value or self.draft.get("p", photo, f"other {fact}", value) is not None:
+            return
+        elif fact == "date" and str(known).startswith(value):
+            return  # says the same and less of it, as dates are kept in ISO 8601
+        elif fact == "date" and value.startswith(str(known)) and self._was_imported(photo, fact):
+            self._describe(photo, fact, value)
+        else:
             self.draft.set("open", "p", photo, f"other {fact}", value)
             self.arrivals.conflicts.append(f"photo {photo}: {fact} {value}, before {known}")
+
+    def _describe(self, photo: int, fact: str, value: str) -> None:
+        self.draft.set(value, "p", photo, fact)
+        self.arrivals.described.add(photo)
+
+    def _was_imported(self, photo: int, fact: str) -> bool:
+        """Whether a fact stands by an import; a person may know why a date says no more."""
+        owner = self.draft.held(Key("p", photo, fact)).owner
+        event = read_event(self.draft.link, owner)
+        return owner == self.draft.number or (event is not None and event.kind == "import")
 
 
 def _is_plain(path: str) -> bool:

@@ -42,6 +42,7 @@ def write_competition(exporting: Exporting, out: Path) -> tuple[str, ...]:
         ),
         *left_out(
             [photo for photo in here if file_name(photo).casefold() in shared],
-            "another photo's file has the same name, and in one folder they cannot be told apart",
+            "another photo's file has the same name, and in one folder they cannot be told apart; "
+            "rename one and import again",
         ),
     )

@@ -6,6 +6,7 @@ stood there and chose to take the photo; MachineObservation is for devices that 
 as camera traps do.
 
 Photos that nobody ever said a whale of are left out: imported and no more, one may show anything.
+That somebody was unsure of it, or said that it is not a certain whale, does not make it one.
 """
 
 from __future__ import annotations
@@ -152,11 +153,10 @@ def _fit(photos: Sequence[PhotoNow]) -> tuple[list[PhotoNow], list[str]]:
     undated: list[PhotoNow] = []
     others: list[PhotoNow] = []
     for photo in photos:
-        judged = (photo.state, photo.labels, photo.not_individuals, photo.unnamed)
-        if photo.individual is None and not any(judged):
-            others.append(photo)
-        else:
+        if photo.individual is not None or photo.labels or photo.unnamed:
             (whales if photo.date else undated).append(photo)
+        else:
+            others.append(photo)
     notes = left_out(others, "nobody said of it that it shows a whale")
     return whales, notes + left_out(undated, "no date, which an occurrence has to have")
 
