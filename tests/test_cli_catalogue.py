@@ -162,7 +162,7 @@ def test_what_waits_for_a_person(book: Run, kaggle: Path) -> None:
         [
             "photo 3 (train/4.jpg): labelled w_b or w_c; date 2019 or 2020",
             "photo 4 (train/5.jpg): labelled w_b or new_whale",
-            "2 to settle",
+            "2 to settle; say decide PHOTO --same WHALE, --no-whale, --date ...",
         ],
     )
     first, _ = book("catalogue", "conflicts", "--json")[1].splitlines()
@@ -172,9 +172,11 @@ def test_what_waits_for_a_person(book: Run, kaggle: Path) -> None:
         "labels": ["w_b", "w_c"],
         "facts": {"date": ["2019", "2020"]},
     }
+    book("catalogue", "decide", "3", "--different", "w_b")
+    assert "photo 3 (train/4.jpg): labelled w_c; date" in book("catalogue", "conflicts")[1]
     book("catalogue", "decide", "3", "--same", "w_c")
     book("catalogue", "decide", "3", "--date", "2020")
-    assert book("catalogue", "conflicts")[1].endswith("\n1 to settle\n")
+    assert "\n1 to settle; say " in book("catalogue", "conflicts")[1]
 
 
 def test_what_a_sheets_columns_were_taken_for(book: Run, kaggle: Path) -> None:

@@ -47,7 +47,7 @@ def labels_of(photo: PhotoNow, names: Mapping[int, str]) -> tuple[str, ...]:
 def gallery_rows(photos: Sequence[PhotoNow], names: Mapping[int, str]) -> list[Row]:
     """The rows that a catalogue's photos give, in their order."""
     return [
-        Row(photo.sha256, label, _name(photo), photo.facts.get("encounter", ""))
+        Row(photo.sha256, label, photo.called, photo.facts.get("encounter", ""))
         for photo in photos
         for label in labels_of(photo, names)
     ]
@@ -195,13 +195,9 @@ def keep_seen(
         catalogue.keep_looks(embeddings.model_id, seen)
 
 
-def _name(photo: PhotoNow) -> str:
-    return photo.paths[0] if photo.paths else f"photo {photo.number}"
-
-
 def place_of(root: Path, photo: PhotoNow) -> Path:
     """The first of a photo's files that is there, else the first."""
-    places = [root / path for path in photo.paths] or [root / f"photo {photo.number}"]
+    places = [root / path for path in photo.paths or (photo.called,)]
     return next((place for place in places if os.path.isfile(place)), places[0])
 
 

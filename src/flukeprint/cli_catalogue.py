@@ -71,23 +71,24 @@ def conflicts(file: Path, as_json: bool) -> None:
         photos = [book.photo(number) for number in book.conflicts()]
         names = book.all_names()
     for photo in photos:
-        labels = [names[one] for one in photo.labels] + ["new_whale"] * photo.unnamed
+        open_labels = [one for one in photo.labels if one not in photo.not_individuals]
+        labels = [names[one] for one in open_labels] + ["new_whale"] * photo.unnamed
         facts = {
             name: [value for value in (photo.facts.get(name), *more) if value]
             for name, more in photo.disputed.items()
         }
         if photo.state != "conflict":
             labels = []
-        path = photo.paths[0] if photo.paths else "no file of it is known any more"
         if as_json:
-            body = {"photo": photo.number, "path": path, "labels": labels, "facts": facts}
+            body = {"photo": photo.number, "path": photo.called, "labels": labels, "facts": facts}
             click.echo(json.dumps(body))
             continue
         said = [f"labelled {' or '.join(labels)}"] if labels else []
         said += [f"{name} {' or '.join(values)}" for name, values in facts.items()]
-        say(f"photo {photo.number} ({path}): {'; '.join(said)}")
+        say(f"photo {photo.number} ({photo.called}): {'; '.join(said)}")
     if not as_json:
-        click.echo(f"{len(photos):,} to settle")
+        how = "; say decide PHOTO --same WHALE, --no-whale, --date ..." if photos else ""
+        click.echo(f"{len(photos):,} to settle{how}")
 
 
 @click.command()

@@ -216,8 +216,8 @@ def whale_or_photo(book: Catalogue, text: str) -> tuple[str, int]:
     try:
         individual = book.find(text)
         if text.isdecimal() and int(text) <= book.counts().photos:
-            path = (book.photo(int(text)).paths or ("a file that is not known any more",))[0]
-            say(f"note: {text} is a whale here; the photo of that number is {path}", err=True)
+            called = book.photo(int(text)).called
+            say(f"note: {text} is a whale here; the photo of that number is {called}", err=True)
         return "individual", individual
     except FlukeprintError:
         try:

@@ -150,7 +150,7 @@ def _ready(
 
 
 def _paths(book: Catalogue) -> dict[int, str]:
-    return {photo.number: photo.paths[0] if photo.paths else "?" for photo in book.photos()}
+    return {photo.number: photo.called for photo in book.photos()}
 
 
 def _named(photos: tuple[int, ...], paths: dict[int, str]) -> str:

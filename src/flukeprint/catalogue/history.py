@@ -88,6 +88,11 @@ class PhotoNow:
     disputed: dict[str, tuple[str, ...]]
 
     @property
+    def called(self) -> str:
+        """Its first file's path from the root; its number where no file is known any more."""
+        return self.paths[0] if self.paths else f"photo {self.number}"
+
+    @property
     def no_whale(self) -> bool:
         """Whether a person said that it shows no whale."""
         return self.state == state.NO_WHALE

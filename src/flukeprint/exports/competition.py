@@ -6,7 +6,13 @@ from pathlib import Path
 
 from flukeprint.catalogue.history import PhotoNow
 from flukeprint.exports.cells import write_csv
-from flukeprint.exports.exporting import Exporting, file_name, left_out, shared_names
+from flukeprint.exports.exporting import (
+    NO_FILE,
+    Exporting,
+    file_name,
+    left_out,
+    shared_names,
+)
 from flukeprint.pages import plural
 from flukeprint.records import NEW_WHALE
 
@@ -37,9 +43,7 @@ def write_competition(exporting: Exporting, out: Path) -> tuple[str, ...]:
         f"{plural(len(rows), 'photo')}: {out}",
         *notes,
         *left_out(others, "unidentified"),
-        *left_out(
-            [photo for photo in labelled if not photo.paths], "no file of it is known any more"
-        ),
+        *left_out([photo for photo in labelled if not photo.paths], NO_FILE),
         *left_out(
             [photo for photo in here if file_name(photo).casefold() in shared],
             "another photo's file has the same name, and in one folder they cannot be told apart; "

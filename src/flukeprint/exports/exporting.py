@@ -19,6 +19,10 @@ def _today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
+NO_FILE = "no file of it is known any more"
+"""Why a photo has no row that would name its file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Exporting:
     """A catalogue as it is now, and what the user chose.
@@ -66,7 +70,7 @@ def left_out(photos: Sequence[PhotoNow], why: str) -> list[str]:
 
 def example(photos: Sequence[PhotoNow]) -> str:
     """The first of some photos, as people read of it."""
-    first = terminal_line(photos[0].paths[0]) if photos[0].paths else f"photo {photos[0].number}"
+    first = terminal_line(photos[0].called)
     return first if len(photos) == 1 else f"such as {first}"
 
 

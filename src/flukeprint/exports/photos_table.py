@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports.cells import write_csv
-from flukeprint.exports.exporting import Exporting, left_out
+from flukeprint.exports.exporting import NO_FILE, Exporting, left_out
 from flukeprint.pages import plural
 
 COLUMNS = ("image_id", "path", "identity", "date")
@@ -35,4 +35,4 @@ def write_photos_table(exporting: Exporting, out: Path) -> tuple[str, ...]:
     gone = [photo for photo in exporting.photos if not photo.paths]
     unknown = sum(photo.individual is None for photo in photos)
     done = f"{plural(len(rows), 'photo')}, {unknown:,} of them {UNKNOWN}: {out}"
-    return (done, *notes, *left_out(gone, "no file of it is known any more"))
+    return (done, *notes, *left_out(gone, NO_FILE))

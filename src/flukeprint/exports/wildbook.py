@@ -19,6 +19,7 @@ from flukeprint.cells import Cell, csv_text
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports.cells import apostrophes
 from flukeprint.exports.exporting import (
+    NO_FILE,
     Exporting,
     example,
     file_name,
@@ -77,7 +78,7 @@ def _fit(photos: Sequence[PhotoNow]) -> tuple[list[PhotoNow], list[str]]:
     shared = shared_names(dated)
     double = [photo for photo in dated if file_name(photo).casefold() in shared]
     notes = [
-        *left_out(gone, "no file of it is known any more"),
+        *left_out(gone, NO_FILE),
         *left_out(undated, "no date, and Wildbook asks for a year at least"),
         *left_out(double, "another photo's file has the same name; rename one and import again"),
     ]
