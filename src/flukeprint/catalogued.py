@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flukeprint.cache import Cache
 from flukeprint.catalogue import Catalogue, PhotoNow
 from flukeprint.embed import EmbeddedPhotos, embed_photos
+from flukeprint.errors import FlukeprintError
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import GalleryIndex, index_gallery
@@ -92,7 +93,7 @@ def known_vectors(
     photos: Sequence[PhotoNow],
     wanted: set[str],
     network: Network,
-    cache: Cache,
+    cache: Cache | None,
     note: bool,
     progress: Progress = no_progress,
 ) -> tuple[dict[str, NDArray[np.float32]], tuple[Failure, ...]]:
@@ -100,7 +101,12 @@ def known_vectors(
 
     With ``note`` the catalogue keeps the new ones, so that it can be used where its photos are not.
     Failures are of photos whose files are not there, or hold another picture now.
+
+    Raises:
+        FlukeprintError: the model is a classifier.
     """
+    if network.model.manifest.kind != "embedding":
+        raise FlukeprintError("this model knows only its own whales; a catalogue needs another")
     kept = catalogue.embeddings(network.model.id)
     vectors = {s: v for s, v in zip(kept.hashes, kept.vectors, strict=True) if s in wanted}
     missing = [photo for photo in photos if photo.sha256 in wanted - vectors.keys()]

@@ -12,7 +12,6 @@ from flukeprint.cache import Cache
 from flukeprint.catalogue import Catalogue, PhotoNow
 from flukeprint.catalogued import CatalogueGallery, gallery_rows, known_vectors, place_of
 from flukeprint.decide import Calibration
-from flukeprint.errors import FlukeprintError
 from flukeprint.groups import Pair, find_groups
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
@@ -156,11 +155,8 @@ def _look_over(
     note: bool,
     progress: Progress,
 ) -> _Seen:
-    if network.model.manifest.kind != "embedding":
-        raise FlukeprintError("this model knows only its own whales; a catalogue needs another")
-    kept = cache if cache is not None else Cache(None, network.model.id)
     wanted = {photo.sha256 for photo in photos}
-    vectors, failures = known_vectors(catalogue, photos, wanted, network, kept, note, progress)
+    vectors, failures = known_vectors(catalogue, photos, wanted, network, cache, note, progress)
     there = [photo for photo in photos if photo.sha256 in vectors]
     size = network.model.manifest.embedding_size
     stacked = [vectors[photo.sha256] for photo in there]

@@ -108,23 +108,20 @@ def resight(
     Raises:
         FlukeprintError: the model is a classifier, the catalogue names nobody or cannot be used.
     """
-    if network.model.manifest.kind != "embedding":
-        raise FlukeprintError("this model knows only its own whales; a catalogue needs another")
     judge = Judge.of(network.model.manifest, top, new_share, miss_rate)
     photos, names = catalogue.photos_and_names() if known is None else known
     rows = gallery_rows(photos, names)
     if not any(row.label != NEW_WHALE for row in rows):
         raise FlukeprintError(f"{catalogue.path}: names no individual yet; import labelled photos")
-    kept = cache if cache is not None else Cache(None, network.model.id)
     wanted = {row.sha256 for row in rows}
-    vectors, failures = known_vectors(catalogue, photos, wanted, network, kept, note, progress)
+    vectors, failures = known_vectors(catalogue, photos, wanted, network, cache, note, progress)
     rows = [row for row in rows if row.sha256 in vectors]
     if not rows:
         raise FlukeprintError(
             f"{catalogue.path}: not one of its photos is at hand; say with --root where they lie"
         )
     paths = [one.path for one in asked]
-    done = embed_photos(paths, network, kept, progress("photos", len(paths)))
+    done = embed_photos(paths, network, cache, progress("photos", len(paths)))
     numbered = {photo.number: photo for photo in photos}
     away = {
         place: numbered[one.number]
