@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from flukeprint.cache import Cache
@@ -24,7 +24,7 @@ from flukeprint.catalogued import (
 from flukeprint.cells import unguard
 from flukeprint.embed import EmbeddedPhotos, embed_photos
 from flukeprint.errors import FlukeprintError
-from flukeprint.identify import Judge
+from flukeprint.identify import Judge, begun
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import GalleryIndex
@@ -135,15 +135,7 @@ def _answered(
     known: Mapping[str, PhotoNow],
 ) -> list[Identification]:
     """An answer for each photo asked about, encounters judged together."""
-    answers = [
-        Identification(str(one.path), failure=failure.reason)
-        if (failure := done.failures.get(place))
-        else Identification(str(one.path))
-        for place, one in enumerate(asked)
-    ]
-    rows = {int(place): row for row, place in enumerate(done.places)}
-    for place, row in rows.items():
-        answers[place] = replace(answers[place], look=done.looks[row])
+    answers, rows = begun([one.path for one in asked], done)
     together: dict[str, list[int]] = defaultdict(list)
     alone: dict[tuple[frozenset[str], frozenset[str]], list[int]] = defaultdict(list)
 
