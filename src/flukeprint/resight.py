@@ -192,21 +192,18 @@ def _noted(
         photo.number if (photo := known.get(hashes.get(place, ""))) else None
         for place in range(len(answers))
     ]
-    shown = [
-        Shown(
+    shown = {
+        place: Shown(
             number,
             tuple((numbers[one.individual], one.probability) for one in answer.candidates),
             answer.new,
         )
-        for number, answer in zip(photos, answers, strict=True)
-        if number is not None and answer.new is not None
-    ]
-    rankings = iter(catalogue.keep_rankings(model_id, shown) if note else ())
+        for place, (number, answer) in enumerate(zip(photos, answers, strict=True))
+        if note and number is not None and answer.new is not None
+    }
+    kept = catalogue.keep_rankings(model_id, list(shown.values())) if shown else []
+    rankings = dict(zip(shown, kept, strict=True))
     return [
-        Resighting(
-            answer,
-            number,
-            next(rankings, None) if number is not None and answer.new is not None else None,
-        )
-        for number, answer in zip(photos, answers, strict=True)
+        Resighting(answer, number, rankings.get(place))
+        for place, (number, answer) in enumerate(zip(photos, answers, strict=True))
     ]
