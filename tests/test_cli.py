@@ -485,6 +485,21 @@ def test_the_competitions_file_is_refused_before_the_work(
     assert not [path for path in (*outputs, tmp_path / "cache") if path.exists()]
 
 
+def test_no_name_gives_the_terminal_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither in an error line nor in that of a wrong use."""
+    hostile = tmp_path / "a\x1b]0;b"
+    harmless = f"{tmp_path}{os.sep}a\N{REPLACEMENT CHARACTER}]0;b"
+    code, _, err = call(monkeypatch, capsys, "explore", hostile, "--out", tmp_path / "out")
+    assert (code, err) == (
+        2, f"flukeprint: {harmless}: not a labelled collection; check the spelling\n",
+    )  # fmt: skip
+    code, _, err = call(monkeypatch, capsys, "demo", hostile)
+    assert code == 2
+    assert err.endswith(f"({harmless})\n")
+
+
 def test_a_file_that_the_system_refuses_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,7 @@ from flukeprint.cli_options import (
 )
 from flukeprint.cli_training import training_side
 from flukeprint.errors import FlukeprintError
+from flukeprint.pages import printable
 
 # The library is imported inside the commands: --help must not wait for NumPy.
 
@@ -294,7 +295,9 @@ def main() -> None:
     except FlukeprintError as error:
         _stop(" ".join(str(error).split()), 2)
     except click.UsageError as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(printable(shown.getvalue()), err=True, nl=False)
         sys.exit(2)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -317,7 +320,7 @@ def _silence_stdout() -> None:
 
 
 def _stop(message: str, code: int) -> None:
-    click.echo(f"flukeprint: {message}", err=True)
+    say(f"flukeprint: {message}", err=True)
     sys.exit(code)
 
 

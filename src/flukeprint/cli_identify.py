@@ -19,6 +19,7 @@ from flukeprint.cli_options import (
     ROOT,
     cache_folder,
     found_photos,
+    say,
     tell_failures,
 )
 from flukeprint.errors import FlukeprintError
@@ -174,7 +175,7 @@ def _from_folder(
         raise click.UsageError("give PHOTOS to identify")
     table = read_table(gallery)
     for note in table.notes:
-        click.echo(f"note: {gallery}: {note}", err=True)
+        say(f"note: {gallery}: {note}", err=True)
     found = found_photos(photos)
     _check(outputs, found, table, files_of(table))
     network = _network(model_path, device)
@@ -203,7 +204,7 @@ def _from_catalogue(
     note = writable(file)
     with Catalogue.open(file, root=root, read_only=not note) as book:
         if not note:
-            click.echo(f"note: {file}: read-only; what is shown is not noted there", err=True)
+            say(f"note: {file}: read-only; what is shown is not noted there", err=True)
         asked = _asked(book, photos, *met)
         revision = book.revision  # before anything is compared: what is said is not newer than it
         known = there, names = book.photos_and_names()
