@@ -141,9 +141,12 @@ def test_labels_that_name_nobody(book: Run, kaggle: Path) -> None:
         output(book, "catalogue", "history", "Unknown")
 
 
-def test_a_check_asks_for_nobodys_name(book: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("why", [KeyError("no such user"), ModuleNotFoundError("pwd")])
+def test_a_check_asks_for_nobodys_name(
+    book: Run, why: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def nobody() -> str:
-        raise KeyError("no such user")
+        raise why
 
     monkeypatch.setattr("getpass.getuser", nobody)
     monkeypatch.delenv("FLUKEPRINT_WHO")
