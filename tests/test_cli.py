@@ -323,6 +323,7 @@ def test_crop_again_writes_the_same_names(
         (["identify", "{kaggle}/train", "--gallery", "{kaggle}", "--model", "{model}",
           "--device", "abacus"], "abacus"),
         (["explore", "{kaggle}/train", "--out", "{tmp}/x"], "train"),
+        (["split", "{kaggle}", "--protocol", "kfold", "--out", "."], ".: a folder"),
         (["split", "{kaggle}", "--protocol", "by-mood", "--out", "{tmp}/s.json"], "by-mood"),
         (["export", "{kaggle}", "--out", "{tmp}/m.fluke"], "kaggle"),
         (["evaluate", "{model}"], "--data"),

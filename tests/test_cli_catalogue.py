@@ -386,6 +386,8 @@ def test_exports_go_out_and_tell_what_they_left_out(
     code, said, err = book("catalogue", "export", "photos", out)
     assert (code, said) == (0, f"6 photos, 2 of them unknown: {out}\n")
     assert out.read_text().splitlines()[1] == '1,"train/1.jpg","w_a",""'
+    code, _, err = book("catalogue", "export", "capture-history", ".")
+    assert (code, err) == (2, "flukeprint: .: a folder; name a file in it\n")
     code, _, err = book("catalogue", "export", "capture-history", tmp_path / "met.csv")
     assert (code, "left out 6 photos, such as train/1.jpg: no date" in err) == (0, True)
     shutil.copy(tmp_path / "book", tmp_path / "other")

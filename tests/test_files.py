@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.files import make_folder, write_bytes, write_text, writing
+from flukeprint.files import beside, make_folder, write_bytes, write_text, writing
 
 
 def full(*args: object) -> None:
@@ -113,3 +113,11 @@ def test_make_folder_makes_parents_and_may_be_asked_again(tmp_path: Path) -> Non
     path = tmp_path / "a" / "b"
     assert make_folder(path) == path == make_folder(path)
     assert path.is_dir()
+
+
+def test_a_file_beside_another_is_named_like_it(tmp_path: Path) -> None:
+    assert beside(tmp_path / "s.tar.json", "-0.json") == tmp_path / "s.tar-0.json"
+    assert beside(Path("s"), "-matches.csv") == Path("s-matches.csv")
+    for nameless in (Path(), Path("/")):
+        with pytest.raises(FlukeprintError, match=r"^[./\\]: a folder; name a file in it$"):
+            beside(nameless, "-0.json")

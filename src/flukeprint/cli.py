@@ -134,10 +134,16 @@ def split(
     """
     from flukeprint.collection import read_collection
     from flukeprint.console_progress import progress_bar
-    from flukeprint.files import check_outputs
+    from flukeprint.files import beside, check_outputs
     from flukeprint.splits import make_splits, write_split
-    from flukeprint.tables import files_of
+    from flukeprint.tables import files_of, read_table
 
+    places = [out]
+    if protocol == "kfold":
+        places = [beside(out, f"-{fold}{out.suffix}") for fold in range(folds)]
+    read = files_of(read_table(data))
+    for place in places:
+        check_outputs({"--out": place}, read)
     with progress_bar() as progress:
         collection = read_collection(data, progress)
     tell_failures(collection.failures)
@@ -150,10 +156,7 @@ def split(
         new_share=new_share,
         folds=folds,
     )
-    parts = {out if len(made) == 1 else out.with_stem(f"{out.stem}-{p.fold}"): p for p in made}
-    for path in parts:
-        check_outputs({"--out": path}, files_of(collection.table))
-    for path, part in parts.items():
+    for path, part in zip(places, made, strict=True):
         write_split(part, path)
         click.echo(
             f"{path}: {protocol}, {len(part.train):,} to learn from, "

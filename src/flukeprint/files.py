@@ -103,6 +103,17 @@ def check_outputs(outputs: dict[str, Path | None], inputs: Iterable[Path]) -> No
         written[place] = option
 
 
+def beside(path: Path, ending: str) -> Path:
+    """The file next to ``path`` that is named as it is without suffix, and then ``ending``.
+
+    Raises:
+        FlukeprintError: ``path`` has no name, as ``.`` has none.
+    """
+    if not path.name:
+        raise FlukeprintError(f"{path}: a folder; name a file in it")
+    return path.with_name(f"{path.stem}{ending}")
+
+
 def check_outside(out: Path, data: Path) -> None:
     """Refuse to write a report into the collection it is about.
 
