@@ -501,6 +501,33 @@ def test_no_name_gives_the_terminal_a_command(
     assert err.endswith(f"({harmless})\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (["identify", "{kaggle}/train", "--gallery", "{kaggle}", "--csv", "{tmp}"], "file"),
+        (["evaluate", "{kaggle}", "--out", "{tmp}/file"], "folder"),
+        (["explore", "{kaggle}", "--out", "{tmp}/file"], "folder"),
+    ],
+)
+def test_results_that_cannot_be_written_are_refused_before_the_work(
+    arguments: list[str],
+    wrong: str,
+    kaggle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work(*arguments: object) -> None:
+        pytest.fail("a photo is looked at")
+
+    monkeypatch.setattr("PIL.Image.open", work)
+    (tmp_path / "file").touch()
+    filled = [argument.format(kaggle=kaggle, tmp=tmp_path) for argument in arguments]
+    code, out, err = call(monkeypatch, capsys, *filled)
+    assert (code, out) == (2, "")
+    assert err == f"flukeprint: {filled[-1]}: it is there and is not a {wrong}; name another\n"
+
+
 def test_a_file_that_the_system_refuses_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
