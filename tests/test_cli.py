@@ -551,6 +551,29 @@ def test_a_report_never_goes_into_the_collection(
     assert sorted(kaggle.rglob("*")) == before
 
 
+@pytest.mark.parametrize("command", ["explore", "evaluate"])
+def test_a_report_never_goes_among_the_photos_that_a_csv_lists(
+    command: str,
+    paths_csv: Path,
+    kaggle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Neither where the photos lie nor where links lead to them, whatever the folder is called."""
+    (kaggle / "train").rename(tmp_path / "photos")
+    (kaggle / "train").mkdir()
+    for path in (tmp_path / "photos").iterdir():
+        (kaggle / "train" / path.name).symlink_to(path)
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    for out in (kaggle / "train", tmp_path / "photos", tmp_path / "link"):
+        before = sorted(out.iterdir())
+        code, printed, err = call(monkeypatch, capsys, command, paths_csv, "--out", out)
+        assert (code, printed) == (2, "")
+        assert err == f"flukeprint: {out}: the photo 1.jpg lies there; name another folder\n"
+        assert sorted(out.iterdir()) == before
+
+
 def test_unreadable_photos_of_a_collection_end_with_1(
     kaggle: Path,
     model_path: Path,

@@ -84,9 +84,7 @@ def explore(data: Path, out: Path) -> None:
     """
     from flukeprint.console_progress import progress_bar
     from flukeprint.explore import explore as library
-    from flukeprint.files import check_outside
 
-    check_outside(out, data)
     with progress_bar() as progress:
         found = library(data, out, progress=progress)
     tell_failures(found.unreadable)

@@ -137,16 +137,22 @@ def beside(path: Path, ending: str) -> Path:
     return path.with_name(f"{path.stem}{ending}")
 
 
-def check_outside(out: Path, data: Path) -> None:
+def check_outside(out: Path, data: Path, photos: Iterable[Path] = ()) -> None:
     """Refuse to write a report into the collection it is about, or where nothing can be written.
 
+    ``photos`` are the collection's: those that a CSV lists may lie anywhere.
+
     Raises:
-        FlukeprintError: the folder ``out`` is the collection's or lies in it, or
-            :func:`check_writable` refuses it.
+        FlukeprintError: the folder ``out`` is the collection's, lies in it or holds one of the
+            photos, or :func:`check_writable` refuses it.
     """
     place, collection = Path(os.path.realpath(out)), Path(os.path.realpath(data))
     if data.is_dir() and (place == collection or collection in place.parents):
         raise FlukeprintError(f"{out}: lies in the collection itself; name a folder outside it")
+    for photo in photos:
+        # Also what a link leads to is a photo that no report may replace.
+        if place in (Path(os.path.realpath(photo.parent)), Path(os.path.realpath(photo)).parent):
+            raise FlukeprintError(f"{out}: the photo {photo.name} lies there; name another folder")
     check_writable(out, folder=True)
 
 

@@ -31,7 +31,7 @@ from flukeprint.splits import (
     other_catalogues,
     read_split,
 )
-from flukeprint.tables import fingerprint
+from flukeprint.tables import fingerprint, read_table
 
 RUN_MODEL = "model.fluke"
 RUN_FACTS = "run.json"
@@ -56,12 +56,12 @@ def evaluate_target(
     ``report`` is told of each photo that is left out because it cannot be read.
 
     Raises:
-        FlukeprintError: the target is none of the three, data is missing, or a query was seen in
-            the model's training.
+        FlukeprintError: the target is none of the three, data is missing, ``out`` is not fit to
+            write into, or a query was seen in the model's training.
     """
     model, source = _resolve(target, data, model_path)
     if out:
-        check_outside(out, source)
+        check_outside(out, source, [row.path for row in read_table(source).rows])
     collection = read_collection(source, progress)
     for failure in collection.failures:
         report(failure.warning())
