@@ -435,7 +435,7 @@ def test_a_reader_that_goes_away_is_no_crash(
 
 
 @pytest.mark.parametrize("option", ["--csv", "--kaggle", "--sheet"])
-def test_results_never_replace_the_gallery_or_a_photo(
+def test_results_never_replace_what_is_read(
     option: str,
     paths_csv: Path,
     kaggle: Path,
@@ -445,9 +445,10 @@ def test_results_never_replace_the_gallery_or_a_photo(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     photo = kaggle / "train" / "1.jpg"
-    common = ["identify", photo, "--gallery", paths_csv, "--model", model_path,
+    model = Path(shutil.copy(model_path, tmp_path / "my.fluke"))
+    common = ["identify", photo, "--gallery", paths_csv, "--model", model,
               "--cache", tmp_path / "cache"]  # fmt: skip
-    for target in (paths_csv, photo):
+    for target in (paths_csv, photo, model):
         before = target.read_bytes()
         code, _, err = call(monkeypatch, capsys, *common, option, target)
         assert (code, target.read_bytes()) == (2, before)
