@@ -270,6 +270,25 @@ def test_crop_never_writes_over_a_photo(
             path.unlink()
 
 
+def test_crop_never_writes_over_a_photo_that_was_not_asked_about(
+    model_path: Path,
+    write_picture: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The camera wrote one picture, somebody else another of the same name beside it."""
+    asked = write_picture(tmp_path / "IMG_1.jpg", picture(1))
+    other = write_picture(tmp_path / "IMG_1.png", picture(2))
+    before = other.read_bytes()
+    code, output, _ = call(
+        monkeypatch, capsys, "crop", asked, "--model", model_path, "--out", tmp_path, "--json"
+    )
+    assert code == 0
+    assert [line["crop"] for line in lines_of(output)] == [str(tmp_path / "IMG_1-2.png")]
+    assert other.read_bytes() == before
+
+
 def test_crop_never_writes_over_a_photo_that_is_linked_to(
     model_path: Path,
     write_picture: Write,

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -246,9 +247,7 @@ def crop(
 
     found = found_photos(photos)
     network = Network(load_model(model_path), device=device)
-    # Also what a link leads to is a photo that no crop may replace.
-    places = [Path(place) for path in found for place in (path, os.path.realpath(path))]
-    taken = {place.name.lower() for place in places if out and _is_in(place, out)}
+    taken = _taken(out, found) if out else set()
     failed = False
     with progress_bar() as progress:
         step = progress("looking", len(found))
@@ -323,6 +322,18 @@ def _silence_stdout() -> None:
 def _stop(message: str, code: int) -> None:
     say(f"flukeprint: {message}", err=True)
     sys.exit(code)
+
+
+def _taken(out: Path, photos: Sequence[Path]) -> set[str]:
+    """Names in ``out`` that no crop may have, in lower case: all, where one of the photos is there.
+
+    A folder for crops alone is written to again.
+    """
+    # Also what a link leads to is a photo that no crop may replace.
+    places = (Path(place) for path in photos for place in (path, os.path.realpath(path)))
+    if not any(_is_in(place, out) for place in places):
+        return set()
+    return {name.lower() for name in os.listdir(out)}
 
 
 def _is_in(path: Path, folder: Path) -> bool:
