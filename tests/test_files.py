@@ -16,6 +16,7 @@ from flukeprint.files import (
     check_outside,
     check_writable,
     make_folder,
+    read_json,
     write_bytes,
     write_text,
     writing,
@@ -162,3 +163,10 @@ def test_outputs_and_reports_are_checked_for_that(tmp_path: Path) -> None:
     check_outputs({"OUT": tmp_path / "folder"}, [], folders=True)
     with pytest.raises(FlukeprintError, match="file: it is there and is not a folder"):
         check_outside(tmp_path / "file", tmp_path / "photos.csv")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[]"])
+def test_a_file_that_holds_no_object_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(FlukeprintError, match=r"run\.json: (not a readable|expected a) JSON"):
+        read_json(tmp_path / "run.json")

@@ -245,7 +245,9 @@ def _run_of(folder: Path, model: Model, data: Path, **split: object) -> Path:
     """A run's folder with the model in it, as trained on that collection."""
     folder.mkdir()
     training = {"fingerprint": fingerprint(read_collection(data).table)}
-    manifest = replace(model.manifest, training=training, split={"settings": {}, **split})
+    manifest = replace(
+        model.manifest, training=training, split={"seed": 0, "settings": {}, **split}
+    )
     save_model(manifest, model.embedder, model.localiser, folder / "model.fluke")
     (folder / "run.json").write_text(json.dumps({"data": str(data)}))
     return folder

@@ -77,7 +77,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FlukeprintError(f"{path}: not a readable JSON file: {error}") from None
     if not isinstance(raw, dict):
         raise FlukeprintError(f"{path}: expected a JSON object")
