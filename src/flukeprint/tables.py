@@ -21,7 +21,7 @@ from pathlib import Path
 
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
-from flukeprint.photos import SUFFIXES, left_out, photos_under
+from flukeprint.photos import SUFFIXES, passed_over, photos_under
 from flukeprint.records import LabelledPhoto, Table
 
 LISTINGS = ("train.csv", "train.csv.zip", "train.zip")
@@ -111,18 +111,23 @@ def _read_paths_csv(listing: Path) -> Table:
 
 def _read_folders(data: Path) -> Table:
     entries: list[LabelledPhoto] = []
-    for name in sorted(_listed(data)):
-        if os.path.isdir(data / name) and not name.startswith(".") and name != NOT_FLUKES:
-            entries.extend(
-                LabelledPhoto(path.relative_to(data).as_posix(), path, name)
-                for path in photos_under(data / name)
-            )
+    whales = [
+        name
+        for name in sorted(_listed(data))
+        if os.path.isdir(data / name) and not name.startswith(".") and name != NOT_FLUKES
+    ]
+    for name in whales:
+        entries.extend(
+            LabelledPhoto(path.relative_to(data).as_posix(), path, name)
+            for path in photos_under(data / name)
+        )
     if not entries:
         raise FlukeprintError(
             f"{data}: no labelled photos here; expected train.csv beside train/, "
             "or one subfolder of photos per whale"
         )
-    return _checked(data, entries, [line.partition(": ")[2] for line in left_out([data])])
+    skipped = passed_over([data / name for name in whales])
+    return _checked(data, entries, [skipped] if skipped else [])
 
 
 def _listed(folder: Path) -> list[str]:
