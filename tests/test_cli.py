@@ -289,6 +289,25 @@ def test_crop_never_writes_over_a_photo(
             path.unlink()
 
 
+def test_crop_never_writes_over_a_photo_that_was_not_asked_about(
+    model_path: Path,
+    write_picture: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The camera wrote one picture, somebody else another of the same name beside it."""
+    asked = write_picture(tmp_path / "IMG_1.jpg", picture(1))
+    other = write_picture(tmp_path / "IMG_1.png", picture(2))
+    before = other.read_bytes()
+    code, output, _ = call(
+        monkeypatch, capsys, "crop", asked, "--model", model_path, "--out", tmp_path, "--json"
+    )
+    assert code == 0
+    assert [line["crop"] for line in lines_of(output)] == [str(tmp_path / "IMG_1-2.png")]
+    assert other.read_bytes() == before
+
+
 def test_crop_never_writes_over_a_photo_that_is_linked_to(
     model_path: Path,
     write_picture: Write,
@@ -342,6 +361,7 @@ def test_crop_again_writes_the_same_names(
         (["identify", "{kaggle}/train", "--gallery", "{kaggle}", "--model", "{model}",
           "--device", "abacus"], "abacus"),
         (["explore", "{kaggle}/train", "--out", "{tmp}/x"], "train"),
+        (["split", "{kaggle}", "--protocol", "kfold", "--out", "."], ".: a folder"),
         (["split", "{kaggle}", "--protocol", "by-mood", "--out", "{tmp}/s.json"], "by-mood"),
         (["export", "{kaggle}", "--out", "{tmp}/m.fluke"], "kaggle"),
         (["evaluate", "{model}"], "--data"),
@@ -453,7 +473,7 @@ def test_a_reader_that_goes_away_is_no_crash(
 
 
 @pytest.mark.parametrize("option", ["--csv", "--kaggle", "--sheet"])
-def test_results_never_replace_the_gallery_or_a_photo(
+def test_results_never_replace_what_is_read(
     option: str,
     paths_csv: Path,
     kaggle: Path,
@@ -463,9 +483,10 @@ def test_results_never_replace_the_gallery_or_a_photo(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     photo = kaggle / "train" / "1.jpg"
-    common = ["identify", photo, "--gallery", paths_csv, "--model", model_path,
+    model = Path(shutil.copy(model_path, tmp_path / "my.fluke"))
+    common = ["identify", photo, "--gallery", paths_csv, "--model", model,
               "--cache", tmp_path / "cache"]  # fmt: skip
-    for target in (paths_csv, photo):
+    for target in (paths_csv, photo, model):
         before = target.read_bytes()
         code, _, err = call(monkeypatch, capsys, *common, option, target)
         assert (code, target.read_bytes()) == (2, before)
@@ -504,6 +525,48 @@ def test_the_competitions_file_is_refused_before_the_work(
     assert not [path for path in (*outputs, tmp_path / "cache") if path.exists()]
 
 
+def test_no_name_gives_the_terminal_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither in an error line nor in that of a wrong use."""
+    hostile = tmp_path / "a\x1b]0;b"
+    harmless = f"{tmp_path}{os.sep}a\N{REPLACEMENT CHARACTER}]0;b"
+    code, _, err = call(monkeypatch, capsys, "explore", hostile, "--out", tmp_path / "out")
+    assert (code, err) == (
+        2, f"flukeprint: {harmless}: not a labelled collection; check the spelling\n",
+    )  # fmt: skip
+    code, _, err = call(monkeypatch, capsys, "demo", hostile)
+    assert code == 2
+    assert err.endswith(f"({harmless})\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (["identify", "{kaggle}/train", "--gallery", "{kaggle}", "--csv", "{tmp}"], "file"),
+        (["evaluate", "{kaggle}", "--out", "{tmp}/file"], "folder"),
+        (["explore", "{kaggle}", "--out", "{tmp}/file"], "folder"),
+    ],
+)
+def test_results_that_cannot_be_written_are_refused_before_the_work(
+    arguments: list[str],
+    wrong: str,
+    kaggle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work(*arguments: object) -> None:
+        pytest.fail("a photo is looked at")
+
+    monkeypatch.setattr("PIL.Image.open", work)
+    (tmp_path / "file").touch()
+    filled = [argument.format(kaggle=kaggle, tmp=tmp_path) for argument in arguments]
+    code, out, err = call(monkeypatch, capsys, *filled)
+    assert (code, out) == (2, "")
+    assert err == f"flukeprint: {filled[-1]}: it is there and is not a {wrong}; name another\n"
+
+
 def test_a_file_that_the_system_refuses_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -525,6 +588,29 @@ def test_a_report_never_goes_into_the_collection(
     for out in (kaggle, kaggle / "report"):
         assert call(monkeypatch, capsys, "explore", kaggle, "--out", out)[0] == 2
     assert sorted(kaggle.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["explore", "evaluate"])
+def test_a_report_never_goes_among_the_photos_that_a_csv_lists(
+    command: str,
+    paths_csv: Path,
+    kaggle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Neither where the photos lie nor where links lead to them, whatever the folder is called."""
+    (kaggle / "train").rename(tmp_path / "photos")
+    (kaggle / "train").mkdir()
+    for path in (tmp_path / "photos").iterdir():
+        (kaggle / "train" / path.name).symlink_to(path)
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    for out in (kaggle / "train", tmp_path / "photos", tmp_path / "link"):
+        before = sorted(out.iterdir())
+        code, printed, err = call(monkeypatch, capsys, command, paths_csv, "--out", out)
+        assert (code, printed) == (2, "")
+        assert err == f"flukeprint: {out}: the photo 1.jpg lies there; name another folder\n"
+        assert sorted(out.iterdir()) == before
 
 
 def test_unreadable_photos_of_a_collection_end_with_1(

@@ -217,9 +217,12 @@ def test_labels_that_name_nobody(book: Run, kaggle: Path) -> None:
         output(book, "catalogue", "history", "Unknown")
 
 
-def test_a_check_asks_for_nobodys_name(book: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("why", [KeyError("no such user"), ModuleNotFoundError("pwd")])
+def test_a_check_asks_for_nobodys_name(
+    book: Run, why: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def nobody() -> str:
-        raise KeyError("no such user")
+        raise why
 
     monkeypatch.setattr("getpass.getuser", nobody)
     monkeypatch.delenv("FLUKEPRINT_WHO")
@@ -517,6 +520,8 @@ def test_exports_go_out_and_tell_what_they_left_out(
     code, said, err = book("catalogue", "export", "photos", out)
     assert (code, said) == (0, f"6 photos, 2 of them unknown: {out}\n")
     assert out.read_text().splitlines()[1] == '1,"train/1.jpg","w_a",""'
+    code, _, err = book("catalogue", "export", "capture-history", ".")
+    assert (code, err) == (2, "flukeprint: .: a folder; name a file in it\n")
     code, _, err = book("catalogue", "export", "capture-history", tmp_path / "met.csv")
     assert (code, "left out 6 photos, such as train/1.jpg: no date" in err) == (0, True)
     shutil.copy(tmp_path / "book", tmp_path / "other")

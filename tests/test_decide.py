@@ -190,6 +190,15 @@ def test_shares_still_sum_to_one_and_keep_the_whales_order(
     assert moved.whales[0, 0] >= moved.whales[0, 1]
 
 
+@pytest.mark.parametrize("whales", [[], [0.0, 0.0]])
+def test_where_everything_is_new_it_stays_so_however_few_are_expected(whales: list[float]) -> None:
+    beliefs = Beliefs(np.array([whales]), np.array([1.0]))
+    for share in (1e-17, 5e-324):
+        moved = with_new_share(beliefs, share, 0.328)
+        assert moved.new.tolist() == [1.0]
+        assert moved.whales.tolist() == [whales]
+
+
 def test_candidates_to_review_are_those_above_the_bar() -> None:
     beliefs = Beliefs(np.array([[0.5, 0.2, 0.05], [0.0, 0.0, 0.01]]), np.array([0.25, 0.99]))
     assert to_review(beliefs, 0.2).tolist() == [2, 0]

@@ -310,6 +310,21 @@ def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert default_folder().name == "flukeprint"
 
 
+def test_without_a_home_folder_one_is_to_be_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    for name in ("FLUKEPRINT_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(FlukeprintError, match=r"no home folder .* --cache or \$FLUKEPRINT_CACHE"):
+        default_folder()
+    monkeypatch.setenv("FLUKEPRINT_CACHE", str(tmp_path))
+    assert default_folder() == tmp_path
+
+
 def test_colour_tells_apart_what_grey_cannot(
     tmp_path: Path, tiny_model: Model, colour_model: Model, write_picture: Callable[..., Path]
 ) -> None:

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.files import make_folder, write_bytes, write_text, writing
+from flukeprint.files import (
+    beside,
+    check_outputs,
+    check_outside,
+    check_writable,
+    make_folder,
+    read_json,
+    write_bytes,
+    write_text,
+    writing,
+)
 
 
 def full(*args: object) -> None:
@@ -113,3 +123,50 @@ def test_make_folder_makes_parents_and_may_be_asked_again(tmp_path: Path) -> Non
     path = tmp_path / "a" / "b"
     assert make_folder(path) == path == make_folder(path)
     assert path.is_dir()
+
+
+def test_a_file_beside_another_is_named_like_it(tmp_path: Path) -> None:
+    assert beside(tmp_path / "s.tar.json", "-0.json") == tmp_path / "s.tar-0.json"
+    assert beside(Path("s"), "-matches.csv") == Path("s-matches.csv")
+    for nameless in (Path(), Path("/")):
+        with pytest.raises(FlukeprintError, match=r"^[./\\]: a folder; name a file in it$"):
+            beside(nameless, "-0.json")
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "new", tmp_path / "a" / "b" / "new"):
+        check_writable(path)
+    for path in (tmp_path, tmp_path / "a" / "b"):
+        check_writable(path, folder=True)
+    assert os.listdir(tmp_path) == ["file"]
+    with pytest.raises(FlukeprintError, match="it is there and is not a file"):
+        check_writable(tmp_path)
+    with pytest.raises(FlukeprintError, match="it is there and is not a folder"):
+        check_writable(tmp_path / "file", folder=True)
+    for folder in (False, True):
+        with pytest.raises(FlukeprintError, match="cannot be written: .*file is not a folder"):
+            check_writable(tmp_path / "file" / "a" / "b", folder=folder)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    for folder in (False, True):
+        with pytest.raises(FlukeprintError, match="new: cannot be written: you may not write in"):
+            check_writable(tmp_path / "new", folder=folder)
+
+
+def test_outputs_and_reports_are_checked_for_that(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FlukeprintError, match="folder: it is there and is not a file"):
+        check_outputs({"--csv": tmp_path / "new", "--sheet": tmp_path / "folder"}, [])
+    check_outputs({"OUT": tmp_path / "folder"}, [], folders=True)
+    with pytest.raises(FlukeprintError, match="file: it is there and is not a folder"):
+        check_outside(tmp_path / "file", tmp_path / "photos.csv")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[]"])
+def test_a_file_that_holds_no_object_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(FlukeprintError, match=r"run\.json: (not a readable|expected a) JSON"):
+        read_json(tmp_path / "run.json")

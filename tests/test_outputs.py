@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import tempfile
@@ -13,12 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flukeprint.cells import guard, unguard
-from flukeprint.errors import FlukeprintError
 from flukeprint.outputs import (
     json_line,
     likeliest,
     look_line,
-    read_csv,
     remarks,
     seen_in,
     share,
@@ -193,9 +193,29 @@ def test_a_csv_has_the_named_columns_and_guards_formulas(tmp_path: Path) -> None
     ]
 
 
+def read_back(path: Path) -> list[Identification]:
+    """The answers in a CSV file, without their photos and what was seen."""
+    # Not UTF-8 on disk is not UTF-8 here: such a name is kept byte for byte.
+    text = path.read_bytes().decode("utf-8", errors="surrogateescape")
+    _, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    return [
+        Identification(
+            unguard(photo),
+            tuple(
+                Candidate(unguard(name), float(probability))
+                for name, probability in zip(named[::2], named[1::2], strict=True)
+                if probability
+            ),
+            float(new) if new else None,
+            unguard(error) or None,
+        )
+        for photo, _, _, new, _, *named, error in rows
+    ]
+
+
 def test_a_csv_keeps_the_likeliest_few(tmp_path: Path) -> None:
     write_csv([ANSWER], 1, tmp_path / "out.csv")
-    assert read_csv(tmp_path / "out.csv") == [
+    assert read_back(tmp_path / "out.csv") == [
         Identification("flukes/a.jpg", (Candidate("w_1", 0.5),), 0.125)
     ]
 
@@ -208,7 +228,7 @@ def test_any_answers_come_back_from_a_csv(answers: list[Identification]) -> None
     with tempfile.TemporaryDirectory() as folder:
         write_csv(answers, 3, Path(folder) / "out.csv")
         unlooked = [replace(answer, look=None) for answer in answers]
-        assert read_csv(Path(folder) / "out.csv") == unlooked
+        assert read_back(Path(folder) / "out.csv") == unlooked
 
 
 @pytest.mark.parametrize(
@@ -231,37 +251,3 @@ def test_any_other_cell_is_left_alone(cell: str) -> None:
 @given(TEXT)
 def test_unguard_undoes_guard(cell: str) -> None:
     assert unguard(guard(cell)) == cell
-
-
-@pytest.mark.parametrize(
-    ("content", "word"),
-    [
-        (b"", "first line"),
-        (b"Image,Id\n", "first line"),
-        (b"photo,new,answer_1,probability_1,error\n", "first line"),  # before flukes were told
-        (b"photo,fluke,quality,new,to_review,answer_1,error\n", "first line"),
-        (
-            b"photo,fluke,quality,new,to_review,error\na.jpg,1,1,1\n",
-            "row 1 has 4 cells, expected 6",
-        ),
-        (b"photo,fluke,quality,new,to_review,error\na.jpg,1,1,much,,\n", "could not convert"),
-        (b'photo,fluke,quality,new,to_review,error\n"a.jpg,1,1,0.5,\n', "unexpected end of data"),
-    ],
-)
-def test_another_csv_is_refused_by_name(tmp_path: Path, content: bytes, word: str) -> None:
-    path = tmp_path / "other.csv"
-    path.write_bytes(content)
-    with pytest.raises(FlukeprintError, match=f"other.csv: not answers.*{word}"):
-        read_csv(path)
-
-
-def test_a_missing_csv_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(FlukeprintError, match=r"none\.csv: cannot be read: No such file"):
-        read_csv(tmp_path / "none.csv")
-
-
-def test_a_csv_saved_again_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "saved.csv"
-    head = b"photo,fluke,quality,new,to_review,answer_1,probability_1,error"
-    path.write_bytes(b"\xef\xbb\xbf" + head + b"\r\na.jpg,1,0.25,0.5,3,w,0.5,\r\n")
-    assert read_csv(path) == [Identification("a.jpg", (Candidate("w", 0.5),), 0.5)]

@@ -27,6 +27,7 @@ from flukeprint.photos import (
     decode_grey,
     decode_rgb,
     find_photos,
+    left_out,
     read_photo,
     upright_size,
 )
@@ -411,6 +412,25 @@ def test_a_folder_of_formats_that_are_not_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "IMG_1.HEIC").touch()
     with pytest.raises(FlukeprintError, match="folder .left out 1 .heic; save them as JPEG.$"):
         find_photos([tmp_path])
+
+
+def test_linked_folders_are_named_where_they_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a.jpg").touch()
+    asked = tmp_path / "asked"
+    asked.mkdir()
+    link = asked / "linked"
+    link.symlink_to(tmp_path / "disk", target_is_directory=True)
+    with pytest.raises(FlukeprintError, match=f"no photos .*left out the linked folder {link};"):
+        find_photos([asked])
+    (asked / "b.HEIC").touch()
+    (asked / "linked too").symlink_to(tmp_path / "disk", target_is_directory=True)
+    assert left_out([asked]) == [
+        f"{asked}: left out 1 .heic; save them as JPEG; left out the linked folder {link} "
+        "and 1 more; put copies of the photos in"
+    ]
+    assert left_out([link]) == []  # named itself, it is read
+    assert find_photos([link]) == [link / "a.jpg"]
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(

@@ -57,6 +57,17 @@ def test_scores_never_go_into_the_collection(drawn: Path, model_path: Path) -> N
     assert not (drawn / "scores").exists()
 
 
+def test_what_does_not_go_with_the_target_is_refused(
+    drawn: Path, tiny_model: Model, model_path: Path, tmp_path: Path
+) -> None:
+    run = _run_of(tmp_path / "run", tiny_model, drawn, protocol="open-set", seed=0)
+    for target in (model_path, run):
+        with pytest.raises(FlukeprintError, match=f"{target.name}: --model goes with a labelled"):
+            evaluate_target(target, data=drawn, model_path=Path("other.fluke"))
+    with pytest.raises(FlukeprintError, match=f"{drawn.name}: --data goes with a model or a run"):
+        evaluate_target(drawn, data=Path("other"), model_path=model_path)
+
+
 def test_a_model_is_scored_beside_the_answers_without_learning(
     drawn: Path, model_path: Path, tmp_path: Path
 ) -> None:
@@ -234,7 +245,9 @@ def _run_of(folder: Path, model: Model, data: Path, **split: object) -> Path:
     """A run's folder with the model in it, as trained on that collection."""
     folder.mkdir()
     training = {"fingerprint": fingerprint(read_collection(data).table)}
-    manifest = replace(model.manifest, training=training, split={"settings": {}, **split})
+    manifest = replace(
+        model.manifest, training=training, split={"seed": 0, "settings": {}, **split}
+    )
     save_model(manifest, model.embedder, model.localiser, folder / "model.fluke")
     (folder / "run.json").write_text(json.dumps({"data": str(data)}))
     return folder

@@ -273,6 +273,12 @@ def test_a_split_comes_back_as_it_was_written(tmp_path: Path) -> None:
                     "fingerprint": ""}),
         json.dumps({"train": [1], "gallery": [], "queries": [], "protocol": "kfold", "seed": 0,
                     "fingerprint": ""}),
+        json.dumps({"train": [], "gallery": [], "queries": [], "protocol": "kfold", "seed": 0,
+                    "fingerprint": "", "settings": []}),
+        json.dumps({"train": [], "gallery": [], "queries": [], "protocol": "kfold", "seed": "0",
+                    "fingerprint": ""}),
+        json.dumps({"train": [], "gallery": [], "queries": [], "protocol": "kfold", "seed": 0,
+                    "fingerprint": "", "fold": []}),
         "[" * 100_000,
     ],
 )  # fmt: skip

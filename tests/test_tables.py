@@ -66,6 +66,16 @@ def test_photos_of_other_things_are_no_whale(folders: Path) -> None:
     assert pairs(read_table(folders)) == LABELS
 
 
+def test_a_linked_folder_is_a_whale_and_one_within_is_named(folders: Path, tmp_path: Path) -> None:
+    (folders / "w_c").rename(tmp_path / "elsewhere")
+    (folders / "w_c").symlink_to(tmp_path / "elsewhere")
+    (folders / "w_b" / "linked").symlink_to(tmp_path / "elsewhere")
+    table = read_table(folders)
+    assert "w_c/7.jpg" in {row.name for row in table.rows}
+    (note,) = table.notes
+    assert note.startswith(f"left out the linked folder {folders / 'w_b' / 'linked'};")
+
+
 def test_a_csv_of_paths(paths_csv: Path) -> None:
     table = read_table(paths_csv)
     assert pairs(table) == LABELS

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flukeprint.errors import FlukeprintError
 from flukeprint.files import make_folder, write_bytes, write_text
 from flukeprint.records import Box, Fluke, Look, Quality
 
@@ -27,15 +28,30 @@ Known = tuple[NDArray[np.float32], Look]
 
 
 def default_folder() -> Path:
-    """The user's cache folder: ``$FLUKEPRINT_CACHE``, or where the platform keeps caches."""
+    """The user's cache folder: ``$FLUKEPRINT_CACHE``, or where the platform keeps caches.
+
+    Raises:
+        FlukeprintError: the user has no home folder.
+    """
     named = os.environ.get("FLUKEPRINT_CACHE")
     if named:
         return Path(named)
+    try:
+        return _users_caches() / "flukeprint"
+    except RuntimeError:  # a user whom the system does not know, as in containers
+        raise FlukeprintError(
+            "you have no home folder to keep a cache in; name a folder with --cache or "
+            "$FLUKEPRINT_CACHE"
+        ) from None
+
+
+def _users_caches() -> Path:
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "flukeprint"
+        named = os.environ.get("LOCALAPPDATA")
+        return Path(named) if named else Path.home() / "AppData/Local"
     if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/flukeprint"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flukeprint"
+        return Path.home() / "Library/Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 class Cache:

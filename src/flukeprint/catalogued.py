@@ -179,7 +179,7 @@ def look_again(
         return done
     again = embed_photos([paths[done.places[row]] for row in rows], network, boxes=boxes)
     vectors, looks = done.embeddings.vectors.copy(), list(done.looks)
-    for place, row in zip(again.places, range(len(again.places)), strict=True):
+    for row, place in enumerate(again.places):
         vectors[rows[place]] = again.embeddings.vectors[row]
         looks[rows[place]] = again.looks[row]
     return replace(done, embeddings=replace(done.embeddings, vectors=vectors), looks=tuple(looks))

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -26,6 +27,7 @@ from flukeprint.cli_options import (
 )
 from flukeprint.cli_training import training_side
 from flukeprint.errors import FlukeprintError
+from flukeprint.pages import printable
 
 # The library is imported inside the commands: --help must not wait for NumPy.
 
@@ -83,10 +85,8 @@ def explore(data: Path, out: Path) -> None:
     """
     from flukeprint.console_progress import progress_bar
     from flukeprint.explore import explore as library
-    from flukeprint.files import check_outside
     from flukeprint.pages import plural
 
-    check_outside(out, data)
     with progress_bar() as progress:
         found = library(data, out, progress=progress)
     tell_failures(found.unreadable)
@@ -135,10 +135,16 @@ def split(
     """
     from flukeprint.collection import read_collection
     from flukeprint.console_progress import progress_bar
-    from flukeprint.files import check_outputs
+    from flukeprint.files import beside, check_outputs
     from flukeprint.splits import make_splits, write_split
-    from flukeprint.tables import files_of
+    from flukeprint.tables import files_of, read_table
 
+    places = [out]
+    if protocol == "kfold":
+        places = [beside(out, f"-{fold}{out.suffix}") for fold in range(folds)]
+    read = files_of(read_table(data))
+    for place in places:
+        check_outputs({"--out": place}, read)
     with progress_bar() as progress:
         collection = read_collection(data, progress)
     tell_failures(collection.failures)
@@ -151,10 +157,7 @@ def split(
         new_share=new_share,
         folds=folds,
     )
-    parts = {out if len(made) == 1 else out.with_stem(f"{out.stem}-{p.fold}"): p for p in made}
-    for path in parts:
-        check_outputs({"--out": path}, files_of(collection.table))
-    for path, part in parts.items():
+    for path, part in zip(places, made, strict=True):
         write_split(part, path)
         click.echo(
             f"{path}: {protocol}, {len(part.train):,} to learn from, "
@@ -246,9 +249,7 @@ def crop(
 
     found = found_photos(photos)
     network = Network(load_model(model_path), device=device)
-    # Also what a link leads to is a photo that no crop may replace.
-    places = [Path(place) for path in found for place in (path, os.path.realpath(path))]
-    taken = {place.name.lower() for place in places if out and _is_in(place, out)}
+    taken = _taken(out, found) if out else set()
     failed = False
     with progress_bar() as progress:
         step = progress("looking", len(found))
@@ -296,7 +297,9 @@ def main() -> None:
     except FlukeprintError as error:
         _stop(" ".join(str(error).split()), 2)
     except click.UsageError as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(printable(shown.getvalue()), err=True, nl=False)
         sys.exit(2)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -319,8 +322,20 @@ def _silence_stdout() -> None:
 
 
 def _stop(message: str, code: int) -> None:
-    click.echo(f"flukeprint: {message}", err=True)
+    say(f"flukeprint: {message}", err=True)
     sys.exit(code)
+
+
+def _taken(out: Path, photos: Sequence[Path]) -> set[str]:
+    """Names in ``out`` that no crop may have, in lower case: all, where one of the photos is there.
+
+    A folder for crops alone is written to again.
+    """
+    # Also what a link leads to is a photo that no crop may replace.
+    places = (Path(place) for path in photos for place in (path, os.path.realpath(path)))
+    if not any(_is_in(place, out) for place in places):
+        return set()
+    return {name.lower() for name in os.listdir(out)}
 
 
 def _is_in(path: Path, folder: Path) -> bool:

@@ -69,7 +69,8 @@ def export(
         photos, names, shares = book.moment()
         beside = matches_file(out) if form == "capture-history" else None
         kept = [file, *(book.root / path for one in photos for path in one.paths)]
-        check_outputs({"OUT": out, "capture-history": beside}, kept)
+        outputs = {"OUT": out, "capture-history": beside}
+        check_outputs(outputs, kept, folders=form in ("xmp", "wildbook"))
         if form == "lines":
             rows = write_lines(file, out, embeddings=not no_embeddings)
             rows_text = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)

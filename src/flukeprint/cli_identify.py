@@ -45,15 +45,35 @@ class Answered(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What the options say of every answer."""
+    """What the options say of every answer, whatever it is compared with."""
 
     top: int
     cache: Path
     new_share: float | None
     miss_rate: float | None
+    model_path: Path | None
+    device: str
+    outputs: dict[str, Path | None]
+
+    def check(self, photos: Sequence[Path], table: Table, read: Sequence[Path]) -> None:
+        """Refuse what cannot be written before anybody waits; ``read`` is what else is read."""
+        from flukeprint.files import check_outputs
+        from flukeprint.submission import check_submission
+
+        models = [self.model_path] if self.model_path else []
+        check_outputs(self.outputs, [*photos, *read, *models])
+        if self.outputs["--kaggle"]:
+            check_submission(photos, table.individuals)
+
+    def network(self) -> Network:
+        """The model, ready to work."""
+        from flukeprint.model import load_model
+        from flukeprint.network import Network
+
+        return Network(load_model(self.model_path), device=self.device)
 
     def of(self, network: Network) -> dict[str, Any]:
-        """The same as the library's arguments."""
+        """What the library wants to know of the answers."""
         from flukeprint.cache import Cache
 
         return {
@@ -138,12 +158,19 @@ def identify(
         file = Path(os.environ["FLUKEPRINT_CATALOGUE"])
     if (gallery is None) == (file is None):
         raise click.UsageError("give one of --gallery DATA and --catalogue FILE")
-    outputs = {"--csv": csv_path, "--kaggle": kaggle, "--sheet": sheet}
-    wanted = Wanted(max(top, 5), cache_folder(cache), new_share, miss_rate)
+    wanted = Wanted(
+        max(top, 5),
+        cache_folder(cache),
+        new_share,
+        miss_rate,
+        model_path,
+        device,
+        {"--csv": csv_path, "--kaggle": kaggle, "--sheet": sheet},
+    )
     if gallery is not None:
         if encounter or encounters or root:
             raise click.UsageError("--encounter, --encounters and --root go with --catalogue")
-        done = _from_folder(gallery, photos, outputs, wanted, model_path, device)
+        done = _from_folder(gallery, photos, wanted)
     else:
         assert file is not None
         # --encounter before PHOTOS, without a name; encounters are often named as their folder is
@@ -152,20 +179,13 @@ def identify(
         if encounter and encounters:
             raise click.UsageError("give one of --encounter and --encounters")
         met = (encounter, encounters)
-        done = _from_catalogue(file, root, photos, met, outputs, wanted, model_path, device)
-    _write(done, outputs, top)
+        done = _from_catalogue(file, root, photos, met, wanted)
+    _write(done, wanted.outputs, top)
     _tell(done, top, as_json)
     sys.exit(1 if any(answer.failure for answer in done.answers) else 0)
 
 
-def _from_folder(
-    gallery: Path,
-    photos: tuple[Path, ...],
-    outputs: dict[str, Path | None],
-    wanted: Wanted,
-    model_path: Path | None,
-    device: str,
-) -> Answered:
+def _from_folder(gallery: Path, photos: tuple[Path, ...], wanted: Wanted) -> Answered:
     """Compare with a labelled collection."""
     from flukeprint.console_progress import progress_bar
     from flukeprint.identify import identify as library
@@ -177,8 +197,8 @@ def _from_folder(
     for note in table.notes:
         say(f"note: {gallery}: {note}", err=True)
     found = found_photos(photos)
-    _check(outputs, found, table, files_of(table))
-    network = _network(model_path, device)
+    wanted.check(found, table, files_of(table))
+    network = wanted.network()
     with progress_bar() as progress:
         answers, failures = library(found, table, network, progress=progress, **wanted.of(network))
     return Answered(answers, table, failures)
@@ -189,10 +209,7 @@ def _from_catalogue(
     root: Path | None,
     photos: tuple[Path, ...],
     met: tuple[str, Path | None],
-    outputs: dict[str, Path | None],
     wanted: Wanted,
-    model_path: Path | None,
-    device: str,
 ) -> Answered:
     """Compare with a catalogue, and note there what is shown."""
     from flukeprint.catalogue import Catalogue
@@ -204,15 +221,15 @@ def _from_catalogue(
     note = writable(file)
     with Catalogue.open(file, root=root, read_only=not note) as book:
         if not note:
-            click.echo(f"note: {file}: read-only; what is shown is not noted there", err=True)
+            say(f"note: {file}: read-only; what is shown is not noted there", err=True)
         asked = _asked(book, photos, *met)
         revision = book.revision  # before anything is compared: what is said is not newer than it
         known = there, names = book.photos_and_names()
         table = table_of(book, there, names)
         kept = [book.root / path for photo in there for path in photo.paths]
         lists = [met[1]] if met[1] else []
-        _check(outputs, [one.path for one in asked], table, [file, *lists, *kept])
-        network = _network(model_path, device)
+        wanted.check([one.path for one in asked], table, [file, *lists, *kept])
+        network = wanted.network()
         with progress_bar() as progress:
             found, failures = resight(
                 book,
@@ -263,25 +280,6 @@ def _asked(
     if not found:
         raise FlukeprintError(f"{book.path}: no photo is unidentified; name PHOTOS to identify")
     return found
-
-
-def _check(
-    outputs: dict[str, Path | None], photos: Sequence[Path], table: Table, read: Sequence[Path]
-) -> None:
-    """Refuse what cannot be written before anybody waits; ``read`` is what else is read."""
-    from flukeprint.files import check_outputs
-    from flukeprint.submission import check_submission
-
-    check_outputs(outputs, [*photos, *read])
-    if outputs["--kaggle"]:
-        check_submission(photos, table.individuals)
-
-
-def _network(model_path: Path | None, device: str) -> Network:
-    from flukeprint.model import load_model
-    from flukeprint.network import Network
-
-    return Network(load_model(model_path), device=device)
 
 
 def _write(done: Answered, outputs: dict[str, Path | None], top: int) -> None:

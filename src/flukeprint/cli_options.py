@@ -96,5 +96,5 @@ def user_name() -> str:
 
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as in containers
+    except (KeyError, OSError, ImportError):  # nameless, as in containers; Windows before 3.13
         raise click.UsageError("say who decides with --who NAME or $FLUKEPRINT_WHO") from None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from flukeprint.cli_options import CONFIG, DATA, JSON, PATH, SETTINGS, TRAIN_DEVICE, json_text
+from flukeprint.cli_options import CONFIG, DATA, JSON, PATH, SETTINGS, TRAIN_DEVICE, json_text, say
 from flukeprint.errors import FlukeprintError
 
 
@@ -61,7 +62,7 @@ def train(
         options = {
             "device": device,
             "progress": progress,
-            "report": lambda line: click.echo(line, err=True),
+            "report": partial(say, err=True),
         }
         if folds:
             result = training_side("folds", "cross_validate")(data, out, chosen, folds, **options)
@@ -149,7 +150,7 @@ def search(
             epochs=epochs,
             device=device,
             progress=progress,
-            report=lambda line: click.echo(line, err=True),
+            report=partial(say, err=True),
         )
     if as_json:
         click.echo(json_text(best))
@@ -225,7 +226,7 @@ def papers(
             pretrained=pretrained,
             device=device,
             progress=progress,
-            report=lambda line: click.echo(line, err=True),
+            report=partial(say, err=True),
         )
     click.echo(json_text([row.to_dict() for row in rows]) if as_json else markdown(rows))
 

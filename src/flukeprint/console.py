@@ -208,9 +208,9 @@ def demo_summary(result: DemoResult) -> None:
     photos = _column([one_line(Path(answer.photo).name, 28) for _, answer in result.examples])
     for photo, (true, answer) in zip(photos, result.examples, strict=True):
         said, probability = likeliest(answer)
-        verdict = "right" if said == true else f"wrong: it is {one_line(true, NAME_CELLS)}"
+        outcome = "right" if said == true else f"wrong: it is {one_line(true, NAME_CELLS)}"
         answer_text = f"{one_line(said, NAME_CELLS)} ({share(probability)})"
-        _put(console, Text(f"  {photo}  {answer_text}, {verdict}"))
+        _put(console, Text(f"  {photo}  {answer_text}, {outcome}"))
     _put(console, Text(f"look at them: {one_line(str(result.sheet), WHOLE)}"))
 
 

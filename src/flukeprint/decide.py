@@ -117,7 +117,8 @@ def with_new_share(beliefs: Beliefs, share: float, fitted: float) -> Beliefs:
     Both shares lie between 0 and 1. By Bayes' rule the odds of "new" change as the shares' odds.
     """
     times = (share / (1.0 - share)) / (fitted / (1.0 - fitted))
-    total = 1.0 + (times - 1.0) * beliefs.new
+    # Not 1 + (times - 1) * new: where everything is new and a small share is expected, it is 0.
+    total = beliefs.whales.sum(axis=1) + times * beliefs.new
     return Beliefs(beliefs.whales / total[:, None], times * beliefs.new / total)
 
 

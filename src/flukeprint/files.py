@@ -77,18 +77,23 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FlukeprintError(f"{path}: not a readable JSON file: {error}") from None
     if not isinstance(raw, dict):
         raise FlukeprintError(f"{path}: expected a JSON object")
     return raw
 
 
-def check_outputs(outputs: dict[str, Path | None], inputs: Iterable[Path]) -> None:
-    """Refuse to write over what is read, or one result over another.
+def check_outputs(
+    outputs: dict[str, Path | None], inputs: Iterable[Path], *, folders: bool = False
+) -> None:
+    """Refuse to write over what is read, one result over another, or where nothing can be written.
+
+    Outputs are files, or ``folders``.
 
     Raises:
-        FlukeprintError: an output, by its option's name, is one of the inputs or another output.
+        FlukeprintError: an output, by its option's name, is one of the inputs or another output, or
+            :func:`check_writable` refuses it.
     """
     read = {os.path.realpath(path) for path in inputs if "\0" not in str(path)}
     written: dict[str, str] = {}
@@ -100,18 +105,55 @@ def check_outputs(outputs: dict[str, Path | None], inputs: Iterable[Path]) -> No
             raise FlukeprintError(f"{option} {path}: this file is read, not written; name another")
         if place in written:
             raise FlukeprintError(f"{option} {path}: {written[place]} goes there; name another")
+        check_writable(path, folder=folders)
         written[place] = option
 
 
-def check_outside(out: Path, data: Path) -> None:
-    """Refuse to write a report into the collection it is about.
+def check_writable(path: Path, *, folder: bool = False) -> None:
+    """Refuse, before any work, a file or a ``folder`` that could not be written after it.
 
     Raises:
-        FlukeprintError: the folder ``out`` is the collection's or lies in it.
+        FlukeprintError: something else is there, or it would lie where nothing can be written.
+    """
+    if os.path.exists(path) and not (os.path.isdir if folder else os.path.isfile)(path):
+        kind = "folder" if folder else "file"
+        raise FlukeprintError(f"{path}: it is there and is not a {kind}; name another")
+    start = path if folder else path.parent
+    nearest = next((place for place in (start, *start.parents) if os.path.lexists(place)), start)
+    if not os.path.isdir(nearest):
+        raise FlukeprintError(f"{path}: cannot be written: {nearest} is not a folder; name another")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise FlukeprintError(f"{path}: cannot be written: you may not write in {nearest}")
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The file next to ``path`` that is named as it is without suffix, and then ``ending``.
+
+    Raises:
+        FlukeprintError: ``path`` has no name, as ``.`` has none.
+    """
+    if not path.name:
+        raise FlukeprintError(f"{path}: a folder; name a file in it")
+    return path.with_name(f"{path.stem}{ending}")
+
+
+def check_outside(out: Path, data: Path, photos: Iterable[Path] = ()) -> None:
+    """Refuse to write a report into the collection it is about, or where nothing can be written.
+
+    ``photos`` are the collection's: those that a CSV lists may lie anywhere.
+
+    Raises:
+        FlukeprintError: the folder ``out`` is the collection's, lies in it or holds one of the
+            photos, or :func:`check_writable` refuses it.
     """
     place, collection = Path(os.path.realpath(out)), Path(os.path.realpath(data))
     if data.is_dir() and (place == collection or collection in place.parents):
         raise FlukeprintError(f"{out}: lies in the collection itself; name a folder outside it")
+    for photo in photos:
+        # Also what a link leads to is a photo that no report may replace.
+        if place in (Path(os.path.realpath(photo.parent)), Path(os.path.realpath(photo)).parent):
+            raise FlukeprintError(f"{out}: the photo {photo.name} lies there; name another folder")
+    check_writable(out, folder=True)
 
 
 def umask() -> int:

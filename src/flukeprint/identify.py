@@ -21,7 +21,7 @@ from flukeprint.decide import (
     to_review,
     with_new_share,
 )
-from flukeprint.embed import embed_photos
+from flukeprint.embed import EmbeddedPhotos, embed_photos
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Manifest
 from flukeprint.network import Network
@@ -139,18 +139,28 @@ def identify(
     judge = Judge.of(network.model.manifest, top, new_share, miss_rate)
     gallery = prepare_gallery(table, network, cache, progress)
     done = embed_photos(photos, network, cache, progress("photos", len(photos)))
-    looks = dict(zip(done.places.tolist(), done.looks, strict=True))
+    answers, rows = begun(photos, done)
+    judged = judge.answer([answers[p] for p in rows], done.embeddings.vectors, gallery.index)
+    for place, answer in zip(rows, judged, strict=True):
+        answers[place] = answer
+    return answers, gallery.failures
+
+
+def begun(
+    photos: Sequence[Path], done: EmbeddedPhotos
+) -> tuple[list[Identification], dict[int, int]]:
+    """The photos' answers before they are compared: what was seen, or why it could not be read.
+
+    With them, by the place of each photo that could be read, its row in what was embedded.
+    """
+    rows = {place: row for row, place in enumerate(done.places.tolist())}
     answers = [
         Identification(str(path), failure=failure.reason)
         if (failure := done.failures.get(place))
-        else Identification(str(path), look=looks[place])
+        else Identification(str(path), look=done.looks[rows[place]])
         for place, path in enumerate(photos)
     ]
-    asked = [answers[place] for place in done.places]
-    judged = judge.answer(asked, done.embeddings.vectors, gallery.index)
-    for place, answer in zip(done.places, judged, strict=True):
-        answers[place] = answer
-    return answers, gallery.failures
+    return answers, rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import Any
 from flukeprint.decide import Calibration
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_bytes
-from flukeprint.records import COMPETITION_NEW_SHARE
+from flukeprint.records import COMPETITION_NEW_SHARE, check_recipe
 
 FORMAT = "flukeprint-model"
 VERSION = 2  # 2: the localiser answers for many places
@@ -185,6 +185,11 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     for name in ("calibration", "training", "split", "metrics"):
         if not isinstance(getattr(manifest, name), dict):
             raise ValueError(f"{name} is no object")
+    for name in ("classes", "trained_on"):
+        if not all(isinstance(entry, str) for entry in getattr(manifest, name)):
+            raise ValueError(f"{name} holds what is no text")
+    if manifest.split or "fingerprint" in manifest.training:  # evaluate makes such a split again
+        check_recipe(manifest.split)
     try:
         Calibration.from_dict(manifest.calibration)
     except FlukeprintError as error:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from flukeprint.cells import Cell, csv_text, unguard
-from flukeprint.errors import FlukeprintError
+from flukeprint.cells import Cell, csv_text
 from flukeprint.files import write_text
-from flukeprint.records import NEW_WHALE, Candidate, Failure, Identification, Interval, Look
+from flukeprint.records import NEW_WHALE, Failure, Identification, Interval, Look
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 FIRST = ("photo", "fluke", "quality", "new", "to_review")
@@ -151,7 +148,7 @@ def remarks(look: Look) -> list[str]:
 def write_csv(answers: Sequence[Identification], top: int, path: Path) -> None:
     """Write a row per photo: ``FIRST``, answer_1, probability_1, ... up to ``top``, error.
 
-    Cells that a spreadsheet would run get an apostrophe, which :func:`read_csv` takes off again.
+    Cells that a spreadsheet would run get an apostrophe: see :func:`flukeprint.cells.guard`.
 
     Raises:
         FlukeprintError: the file cannot be written.
@@ -167,35 +164,3 @@ def write_csv(answers: Sequence[Identification], top: int, path: Path) -> None:
         cells += [None] * (len(FIRST) + 2 * top - len(cells))
         rows.append([*cells, answer.failure])
     write_text(path, csv_text([*FIRST, *named, "error"], rows)[0])
-
-
-def read_csv(path: Path) -> list[Identification]:
-    """Read the names in what :func:`write_csv` wrote, without their photos and what was seen.
-
-    Raises:
-        FlukeprintError: the file cannot be read or is not such a file.
-    """
-    try:
-        # Not UTF-8 on disk is not UTF-8 here: such a name is kept byte for byte.
-        text = path.read_bytes().decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
-        return list(_answers(csv.reader(io.StringIO(text, newline=""), strict=True)))
-    except OSError as error:
-        raise FlukeprintError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (csv.Error, ValueError) as error:
-        raise FlukeprintError(f"{path}: not answers of flukeprint identify: {error}") from None
-
-
-def _answers(rows: Iterator[list[str]]) -> Iterator[Identification]:
-    header = next(rows, [])
-    if len(header) % 2 or (*header[: len(FIRST)], *header[-1:]) != (*FIRST, "error"):
-        raise ValueError(f"the first line must begin with {','.join(FIRST)} and end with error")
-    for place, row in enumerate(rows, 1):
-        if len(row) != len(header):
-            raise ValueError(f"row {place} has {len(row)} cells, expected {len(header)}")
-        pairs = zip(row[5:-1:2], row[6:-1:2], strict=True)
-        yield Identification(
-            unguard(row[0]),
-            tuple(Candidate(unguard(name), float(prob)) for name, prob in pairs if prob),
-            float(row[3]) if row[3] else None,
-            unguard(row[-1]) or None,
-        )

@@ -7,7 +7,7 @@ import io
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +77,7 @@ def find_photos(paths: Iterable[Path]) -> list[Path]:
         if os.path.isdir(path):
             inside = list(photos_under(path))
             if not inside:
-                why = _left_out(path) or f"looked for {', '.join(sorted(SUFFIXES))}"
+                why = passed_over([path]) or f"looked for {', '.join(sorted(SUFFIXES))}"
                 raise FlukeprintError(f"{path}: no photos in this folder ({why})")
             found.update(dict.fromkeys(inside))
         elif os.path.exists(path):
@@ -93,27 +93,44 @@ def photos_under(folder: Path) -> Iterator[Path]:
     Raises:
         FlukeprintError: a folder cannot be listed.
     """
-    return _files_under(folder, SUFFIXES)
+    for parent, _, files in _walk(folder):
+        yield from (parent / name for name in files if Path(name).suffix.lower() in SUFFIXES)
 
 
 def left_out(paths: Iterable[Path]) -> list[str]:
-    """A line for each folder with pictures in formats that flukeprint does not read."""
-    skipped = ((folder, _left_out(folder)) for folder in paths if os.path.isdir(folder))
+    """A line for each folder with pictures that are passed over; see :func:`passed_over`."""
+    skipped = ((folder, passed_over([folder])) for folder in paths if os.path.isdir(folder))
     return [f"{folder}: {line}" for folder, line in skipped if line]
 
 
-def _left_out(folder: Path) -> str:
-    found = Counter(path.suffix.lower() for path in _files_under(folder, UNREAD_SUFFIXES))
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.items()))
-    return f"left out {kinds}; save them as JPEG" if kinds else ""
+def passed_over(folders: Iterable[Path]) -> str:
+    """What in folders is not read: formats that flukeprint does not know, folders linked to.
+
+    Raises:
+        FlukeprintError: a folder cannot be listed.
+    """
+    kinds: Counter[str] = Counter()
+    links: list[str] = []
+    for folder in folders:
+        for parent, inside, files in _walk(folder):
+            kinds.update(Path(name).suffix.lower() for name in files)
+            links += [str(parent / name) for name in inside if (parent / name).is_symlink()]
+    unread = [f"{kinds[suffix]} {suffix}" for suffix in sorted(UNREAD_SUFFIXES & kinds.keys())]
+    lines = [f"left out {', '.join(unread)}; save them as JPEG"] if unread else []
+    if links:
+        others = f" and {len(links) - 1:,} more" if len(links) > 1 else ""
+        lines.append(f"left out the linked folder {links[0]}{others}; put copies of the photos in")
+    return "; ".join(lines)
 
 
-def _files_under(folder: Path, suffixes: Container[str]) -> Iterator[Path]:
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Each folder with the names of folders and files in it, in order, hidden ones left out.
+
+    Linked folders are named and not entered: a link may lead back to where it came from.
+    """
     for parent, folders, files in os.walk(folder, onerror=_cannot_list):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
-                yield Path(parent) / name
+        yield Path(parent), folders, sorted(name for name in files if not name.startswith("."))
 
 
 def _cannot_list(error: OSError) -> None:

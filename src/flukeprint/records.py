@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,8 @@ NEW_WHALE = "new_whale"
 """The competition's label for a whale that is in no catalogue; never an individual."""
 COMPETITION_NEW_SHARE = 0.328
 """The share of the competition's queries that are of new whales."""
+MOST = 1e9
+"""What no number in a split's settings comes near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,22 @@ class Interval:
 def whale_apart(individual: str, photo: str) -> str:
     """The individual, or for a photo labelled ``new_whale`` a name that no other photo shares."""
     return f"{NEW_WHALE} {photo}" if individual == NEW_WHALE else individual
+
+
+def check_recipe(recipe: Mapping[str, object]) -> None:
+    """Check what a file says of how a split was made: protocol, seed and settings.
+
+    Raises:
+        ValueError: one is missing, or not what flukeprint writes.
+    """
+    protocol, seed, settings = (recipe.get(part) for part in ("protocol", "seed", "settings"))
+    if not isinstance(protocol, str) or type(seed) is not int:
+        raise ValueError(f"a split of protocol {protocol!r} and seed {seed!r}")
+    if not isinstance(settings, dict):
+        raise ValueError("a split's settings are no object")
+    for name, number in settings.items():
+        if type(number) not in (int, float) or not abs(number) < MOST:
+            raise ValueError(f"a split's setting {name} is {number!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from flukeprint.cache import Cache
@@ -26,7 +26,7 @@ from flukeprint.catalogued import (
 from flukeprint.cells import unguard
 from flukeprint.embed import EmbeddedPhotos, embed_photos
 from flukeprint.errors import FlukeprintError
-from flukeprint.identify import Judge
+from flukeprint.identify import Judge, begun
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import GalleryIndex
@@ -155,15 +155,7 @@ def _answered(
 
     ``denied`` are the individuals that somebody said a photo does not show, by its SHA-256.
     """
-    answers = [
-        Identification(str(one.path), failure=failure.reason)
-        if (failure := done.failures.get(place))
-        else Identification(str(one.path))
-        for place, one in enumerate(asked)
-    ]
-    rows = {int(place): row for row, place in enumerate(done.places)}
-    for place, row in rows.items():
-        answers[place] = replace(answers[place], look=done.looks[row])
+    answers, rows = begun([one.path for one in asked], done)
     together: dict[str, list[int]] = defaultdict(list)
     alone: dict[tuple[frozenset[str], frozenset[str]], list[int]] = defaultdict(list)
 
@@ -227,21 +219,18 @@ def _noted(
         photo.number if (photo := known.get(hashes.get(place, ""))) else None
         for place in range(len(answers))
     ]
-    shown = [
-        Shown(
+    shown = {
+        place: Shown(
             number,
             tuple((numbers[one.individual], one.probability) for one in answer.candidates),
             answer.new,
         )
-        for number, answer in zip(photos, answers, strict=True)
-        if number is not None and answer.new is not None
-    ]
-    rankings = iter(catalogue.keep_rankings(model_id, shown) if note else ())
+        for place, (number, answer) in enumerate(zip(photos, answers, strict=True))
+        if note and number is not None and answer.new is not None
+    }
+    kept = catalogue.keep_rankings(model_id, list(shown.values())) if shown else []
+    rankings = dict(zip(shown, kept, strict=True))
     return [
-        Resighting(
-            answer,
-            number,
-            next(rankings, None) if number is not None and answer.new is not None else None,
-        )
-        for number, answer in zip(photos, answers, strict=True)
+        Resighting(answer, number, rankings.get(place))
+        for place, (number, answer) in enumerate(zip(photos, answers, strict=True))
     ]

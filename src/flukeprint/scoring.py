@@ -31,7 +31,7 @@ from flukeprint.splits import (
     other_catalogues,
     read_split,
 )
-from flukeprint.tables import fingerprint
+from flukeprint.tables import fingerprint, read_table
 
 RUN_MODEL = "model.fluke"
 RUN_FACTS = "run.json"
@@ -56,12 +56,13 @@ def evaluate_target(
     ``report`` is told of each photo that is left out because it cannot be read.
 
     Raises:
-        FlukeprintError: the target is none of the three, data is missing, or a query was seen in
-            the model's training.
+        FlukeprintError: the target is none of the three, ``data`` is missing, ``data`` or
+            ``model_path`` does not go with the target, ``out`` is not fit to write into, or a query
+            was seen in the model's training.
     """
     model, source = _resolve(target, data, model_path)
     if out:
-        check_outside(out, source)
+        check_outside(out, source, [row.path for row in read_table(source).rows])
     collection = read_collection(source, progress)
     for failure in collection.failures:
         report(failure.warning())
@@ -210,15 +211,17 @@ def _resolve(target: Path, data: Path | None, model_path: Path | None) -> tuple[
         raise FlukeprintError(
             f"{target}: not exported yet; flukeprint export {target} --out {target / RUN_MODEL}"
         )
-    if _is_run(target):
-        learned_from = Path(str(read_json(target / RUN_FACTS).get("data")))
-        return load_model(target / RUN_MODEL), data or learned_from
-    if target.is_dir() or target.suffix.lower() == ".csv":
+    run = _is_run(target)
+    if not run and (target.is_dir() or target.suffix.lower() == ".csv"):
+        if data is not None:
+            raise FlukeprintError(f"{target}: --data goes with a model or a run to score on it")
         return load_model(model_path), target
-    model = load_model(target)
-    if data is None:
+    model = load_model(target / RUN_MODEL if run else target)
+    if model_path is not None:
+        raise FlukeprintError(f"{target}: --model goes with a labelled collection to score it on")
+    if data is None and not run:
         raise FlukeprintError(f"{target}: a model needs photos; name a collection with --data")
-    return model, data
+    return model, data or Path(str(read_json(target / RUN_FACTS).get("data")))
 
 
 def _protocols(model: Model, split: Split, collection: Collection) -> list[Split]:

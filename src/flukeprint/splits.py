@@ -28,6 +28,7 @@ from flukeprint.records import (
     LabelledPhoto,
     Split,
     Table,
+    check_recipe,
     whale_apart,
 )
 from flukeprint.tables import fingerprint
@@ -245,6 +246,10 @@ def read_split(path: Path) -> Split:
             if not all(isinstance(name, str) for name in raw[side]) or isinstance(raw[side], str):
                 raise ValueError(f"{side} must be a list of names")
             raw[side] = tuple(raw[side])
-        return Split(**raw)
+        split = Split(**raw)
+        check_recipe(asdict(split))
+        if not isinstance(split.fingerprint, str) or type(split.fold) is not int:
+            raise ValueError(f"fingerprint {split.fingerprint!r}, fold {split.fold!r}")
+        return split
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FlukeprintError(f"{path}: not a split that flukeprint wrote: {error}") from None

@@ -23,7 +23,7 @@ from pathlib import Path
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.pages import plural
-from flukeprint.photos import SUFFIXES, left_out, photos_under
+from flukeprint.photos import SUFFIXES, UNREAD_SUFFIXES, passed_over, photos_under
 from flukeprint.records import LabelledPhoto, Table
 
 LISTINGS = ("train.csv", "train.csv.zip", "train.zip")
@@ -119,24 +119,23 @@ def photo_of(listing: Path, name: str) -> Path:
 
 def _read_folders(data: Path) -> Table:
     entries: list[LabelledPhoto] = []
-    loose: list[str] = []
-    for name in sorted(_listed(data)):
-        if name.startswith(".") or name == NOT_FLUKES:
-            continue
-        if os.path.isdir(data / name):
-            entries.extend(
-                LabelledPhoto(path.relative_to(data).as_posix(), path, _spelled(name) or name)
-                for path in photos_under(data / name)
-            )
-        elif Path(name).suffix.lower() in SUFFIXES:
-            loose.append(name)
+    names = [name for name in sorted(_listed(data)) if not name.startswith(".")]
+    whales = [name for name in names if os.path.isdir(data / name) and name != NOT_FLUKES]
+    for name in whales:
+        entries.extend(
+            LabelledPhoto(path.relative_to(data).as_posix(), path, _spelled(name) or name)
+            for path in photos_under(data / name)
+        )
     if not entries:
         raise FlukeprintError(
             f"{data}: no labelled photos here; expected train.csv beside train/, "
             "or one subfolder of photos per whale"
         )
-    unread = [line.partition(": ")[2] for line in left_out([data])]
-    return _checked(data, entries, [*_inside_whales(entries), *_beside_whales(loose), *unread])
+    photos = SUFFIXES | UNREAD_SUFFIXES
+    loose = [name for name in names if Path(name).suffix.lower() in photos and name not in whales]
+    skipped = passed_over([data / name for name in whales])
+    notes = [*_inside_whales(entries), *_beside_whales(loose), *([skipped] if skipped else [])]
+    return _checked(data, entries, notes)
 
 
 def _inside_whales(entries: Sequence[LabelledPhoto]) -> list[str]:

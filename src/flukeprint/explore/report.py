@@ -12,7 +12,7 @@ from flukeprint.explore.plots import all_plots
 from flukeprint.explore.records import Exploration, Identical, Near, Twins
 from flukeprint.explore.sheets import Side, sample_sheet, twin_pictures
 from flukeprint.explore.tally import photo_paths, tally
-from flukeprint.files import make_folder, write_bytes, write_text
+from flukeprint.files import check_outside, make_folder, write_bytes, write_text
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import NEW_WHALE, Table
 from flukeprint.tables import read_table
@@ -39,12 +39,13 @@ def explore(data: Path, out: Path, *, progress: Progress = no_progress) -> Explo
     that cannot be read is listed and does not stop it.
 
     Raises:
-        FlukeprintError: the collection is not one (see ``tables.read_table``), or ``out`` cannot
-            be written.
+        FlukeprintError: the collection is not one (see ``tables.read_table``), or ``out`` lies in
+            it, holds one of its photos or cannot be written.
     """
     table = read_table(data)
-    make_folder(out)
     paths = photo_paths(table)
+    check_outside(out, data, paths)
+    make_folder(out)
     found = tally(table, glance_all(paths, progress("reading", len(paths))))
     write(found, table, out)
     return found

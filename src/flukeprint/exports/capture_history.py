@@ -17,6 +17,7 @@ from flukeprint.cells import Cell
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports.cells import write_csv
 from flukeprint.exports.exporting import CONFIRMED_FIRST, Exporting, left_out
+from flukeprint.files import beside
 from flukeprint.pages import plural
 from flukeprint.tables import csv_header
 
@@ -68,8 +69,8 @@ def _check_ours(matches: Path) -> None:
 
 
 def matches_file(out: Path) -> Path:
-    """Where the second table goes."""
-    return out.with_name(f"{out.stem}-matches.csv")
+    """Where the second table goes. See :func:`flukeprint.files.beside`."""
+    return beside(out, "-matches.csv")
 
 
 def occasion_of(photo: PhotoNow, by: str) -> str | None:
