@@ -495,6 +495,13 @@ def test_results_never_replace_what_is_read(
     same = tmp_path / "same"
     assert call(monkeypatch, capsys, *common, option, same, other, same)[0] == 2
     assert not same.exists()
+    mine = tmp_path / "mine.csv"
+    mine.write_text("photo;whale\n")
+    code, _, err = call(monkeypatch, capsys, *common, option, mine)
+    assert (code, mine.read_text()) == (2, "photo;whale\n")
+    assert f"{option} {mine}: a file of another kind is there; delete it or name another" in err
+    for _ in range(2):  # its own it writes again
+        assert call(monkeypatch, capsys, *common, option, same)[0] == 0
 
 
 def test_a_split_never_replaces_the_list_of_labels(

@@ -241,6 +241,18 @@ def test_a_name_that_a_code_page_lacks_is_no_crash(
     assert b"\\u014ckami \\u9be8" in stream.buffer.getvalue()
 
 
+@pytest.mark.parametrize("form", cli_export.BEGINS)
+def test_no_file_of_another_kind_is_written_over(book: Run, tmp_path: Path, form: str) -> None:
+    mine, again = tmp_path / "mine", tmp_path / "again"
+    mine.write_text("path;whale\n")
+    code, _, err = book("catalogue", "export", form, mine)
+    assert (code, "a file of another kind is there" in err) == (2, True)
+    assert mine.read_text() == "path;whale\n"
+    again.touch()  # an empty file is nobody's
+    for _ in range(2):
+        assert book("catalogue", "export", form, again)[0] == 0
+
+
 def test_a_table_beside_a_capture_history_is_not_written_over(
     book: Run, kaggle: Path, tmp_path: Path
 ) -> None:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
 
 from flukeprint.cli_options import CATALOGUE, PATH, ROOT, say
-from flukeprint.errors import FlukeprintError
 
 FORMATS = (
     *("capture-history", "photos", "darwin-core", "xmp", "wildbook", "competition"),
     "lines",
 )
 """As ``flukeprint.exports`` has them, which --help must not wait for, and everything as lines."""
+BEGINS = MappingProxyType(
+    {
+        "capture-history": '"individual"',
+        "photos": '"image_id"',
+        "darwin-core": "PK",
+        "competition": '"Image","Id"',
+        "lines": '{"format":"flukeprint catalogue"',
+    }
+)
+"""How the files of the forms begin that are files; no other file is written over."""
 
 
 @click.command()
@@ -56,21 +66,17 @@ def export(
     """
     from flukeprint.catalogue import Catalogue
     from flukeprint.catalogue.lines import write_lines
-    from flukeprint.catalogue.store import MAGIC
     from flukeprint.exports import FORMATS as WRITERS
     from flukeprint.exports import Exporting, matches_file
     from flukeprint.files import check_outputs
 
-    if out.is_file():
-        with out.open("rb") as stream:
-            if stream.read(len(MAGIC)) == MAGIC:
-                raise FlukeprintError(f"{out}: is a catalogue or a backup of one; name another")
     with Catalogue.open(file, root=root, read_only=True) as book:
         photos, names, shares = book.moment()
         beside = matches_file(out) if form == "capture-history" else None
         kept = [file, *(book.root / path for one in photos for path in one.paths)]
+        begins = {"OUT": BEGINS[form]} if form in BEGINS else {}
         outputs = {"OUT": out, "capture-history": beside}
-        check_outputs(outputs, kept, folders=form in ("xmp", "wildbook"))
+        check_outputs(outputs, kept, folders=form not in BEGINS, begins=begins)
         if form == "lines":
             rows = write_lines(file, out, embeddings=not no_embeddings)
             rows_text = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -35,6 +36,12 @@ UNNAMED = "encounter"
 """What an encounter without a name is called."""
 
 
+BEGINS = MappingProxyType(
+    {"--csv": '"photo","fluke"', "--kaggle": "Image,Id", "--sheet": "<!doctype html>"}
+)
+"""How the files begin that these options write; no other file is written over."""
+
+
 class Answered(NamedTuple):
     """Answers with the gallery they come from; ``context`` is what the catalogue adds to each."""
 
@@ -61,7 +68,7 @@ class Wanted(NamedTuple):
         from flukeprint.submission import check_submission
 
         models = [self.model_path] if self.model_path else []
-        check_outputs(self.outputs, [*photos, *read, *models])
+        check_outputs(self.outputs, [*photos, *read, *models], begins=BEGINS)
         if self.outputs["--kaggle"]:
             check_submission(photos, table.individuals)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from flukeprint.errors import FlukeprintError
+
+NO_BEGINNINGS: Mapping[str, str] = MappingProxyType({})
 
 
 @contextmanager
@@ -85,15 +88,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_outputs(
-    outputs: dict[str, Path | None], inputs: Iterable[Path], *, folders: bool = False
+    outputs: Mapping[str, Path | None],
+    inputs: Iterable[Path],
+    *,
+    folders: bool = False,
+    begins: Mapping[str, str] = NO_BEGINNINGS,
 ) -> None:
     """Refuse to write over what is read, one result over another, or where nothing can be written.
 
-    Outputs are files, or ``folders``.
+    Outputs are files, or ``folders``. ``begins`` says with what text an option's files begin: a
+    file that is there and begins otherwise is somebody's own.
 
     Raises:
-        FlukeprintError: an output, by its option's name, is one of the inputs or another output, or
-            :func:`check_writable` refuses it.
+        FlukeprintError: an output, by its option's name, is one of the inputs, another output or
+            somebody's own file, or :func:`check_writable` refuses it.
     """
     read = {os.path.realpath(path) for path in inputs if "\0" not in str(path)}
     written: dict[str, str] = {}
@@ -106,7 +114,21 @@ def check_outputs(
         if place in written:
             raise FlukeprintError(f"{option} {path}: {written[place]} goes there; name another")
         check_writable(path, folder=folders)
+        if option in begins and not _begins(path, begins[option]):
+            raise FlukeprintError(
+                f"{option} {path}: a file of another kind is there; delete it or name another"
+            )
         written[place] = option
+
+
+def _begins(path: Path, text: str) -> bool:
+    """Whether a file, if there is one with anything in it, begins with a text."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(len(text.encode()))
+    except OSError:
+        return True
+    return start in (b"", text.encode())
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
