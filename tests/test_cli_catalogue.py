@@ -438,6 +438,23 @@ def test_a_photo_without_a_whale_waits_for_nobody(
         assert (code, note in err) == (0, True)
 
 
+def test_several_photos_are_decided_at_once(book: Run) -> None:
+    code, out, err = book("catalogue", "decide", "4", "5", "--new", "Zora", "--dry-run")
+    assert (code, out.splitlines()[0]) == (0, "would be: new")
+    assert err == "note: the other photos would be put with that whale\n"
+    code, out, _ = book("catalogue", "decide", "4", "5", "4", "--new", "Zora", "--seen", "1")
+    heads = [line for line in out.splitlines() if line.startswith("event")]
+    assert (code, heads) == (0, ["event 2: new", "event 3: same"])
+    assert output(book, "catalogue", "history", "Zora")["now"]["photos"] == [4, 5]
+    code, out, _ = book("catalogue", "decide", "1", "2", "--date", "2020", "--json")
+    assert [json.loads(line)["event"] for line in out.splitlines()] == [4, 5]
+    code, _, err = book("catalogue", "decide", "3", "4", "--same", "w_b")  # 4 is confirmed as Zora
+    assert (code, "photo 4 (train/5.jpg) is confirmed as Zora" in err) == (2, True)
+    assert output(book, "catalogue", "show")["events"] == 5  # and 3 was not noted either
+    code, _, err = book("catalogue", "decide", "1", "2", "--box", "0,0,1,1")
+    assert (code, "about one photo" in err) == (2, True)
+
+
 def test_a_photo_goes_by_the_path_that_it_had(book: Run, kaggle: Path) -> None:
     (kaggle / "train" / "5.jpg").rename(kaggle / "elsewhere.jpg")
     assert book("catalogue", "add", kaggle / "elsewhere.jpg")[0] == 0

@@ -134,6 +134,8 @@ def test_a_classifier_knows_only_its_own(book: Catalogue, network: Network) -> N
 def test_on_the_command_line(
     book: Catalogue,
     tiny_model: Model,
+    tmp_path: Path,
+    write_picture: Callable[..., Path],
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -164,3 +166,17 @@ def test_on_the_command_line(
     assert "  if so: flukeprint catalogue decide 8 --move=B\n" in capsys.readouterr().out
     assert "to look at: 1 " in said
     assert run("cluster").splitlines() == ["0 groups of 0 unidentified photos"]
+    shots = ((20, 120), (20, 121))
+    paths = [write_picture(tmp_path / "new" / f"{o}.png", shot(w, o)) for w, o in shots]
+    bring_in(book, from_files(paths, {}), who="Ann")
+    group, remedy, count = run("cluster", "--least", 0.5).splitlines()
+    assert group.partition("  ")[2].startswith("photos 11 (")
+    assert remedy == f"  if so: flukeprint catalogue decide --catalogue {book.path} 11 12 --new"
+    assert count == "1 group of 2 unidentified photos"
+    lost = write_picture(tmp_path / "new" / "lost.png", shot(30, 130))
+    bring_in(book, from_files([lost], {}), who="Ann")
+    lost.unlink()
+    with pytest.raises(SystemExit) as stop:
+        run("cluster")
+    assert stop.value.code == 1
+    assert "lost.png: is not there" in capsys.readouterr().err

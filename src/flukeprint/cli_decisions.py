@@ -43,7 +43,7 @@ def _noting(command: Command) -> Command:
 
 
 @click.command()
-@click.argument("photo")
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...")
 @CATALOGUE
 @click.option("--same", metavar="WHALE", help="It shows this individual.")
 @click.option(
@@ -72,22 +72,44 @@ def _noting(command: Command) -> Command:
 @SEEN
 @_noting
 def decide(
-    photo: str,
+    photos: tuple[str, ...],
     file: Path,
     ranking: int | None,
     **said: Any,
 ) -> None:
     """Note what PHOTO shows: --same, --new, ...
 
-    PHOTO is a path or a number. Say one thing at a time; facts may come together. It says exactly
-    what it changes. Nothing is overwritten: undo takes any event back.
+    PHOTO is a path or a number; of several the same is noted, each as an event of its own. Say one
+    thing at a time; facts may come together. It says exactly what it changes. Nothing is
+    overwritten: undo takes any event back.
     """
+    from flukeprint.catalogue import New, Same
+
+    how = {name: said.pop(name) for name in HOW}
+    chosen = {name: value for name, value in said.items() if value}
     with open_to_write(file) as book:
-        number = photo_number(book, photo)
-        cited = book.last_ranking(number) if ranking is None else ranking
-        how = {name: said.pop(name) for name in HOW}
-        decision = _about_photo(book, number, {k: v for k, v in said.items() if v})
-        _note(book, decision, ranking=cited, **how)
+        numbers = list(dict.fromkeys(photo_number(book, photo) for photo in photos))
+        if len(numbers) > 1 and (ranking is not None or "box" in chosen):
+            raise FlukeprintError("--ranking and --box are about one photo; give one PHOTO")
+        first, *others = [_about_photo(book, number, dict(chosen)) for number in numbers]
+        if others:  # all are refused where one is, before the first is noted
+            how["one_line"] = how["as_json"]
+            for decision in (first, *others):
+                book.decide(
+                    decision, who=how["who"], why=how["why"], seen=how["seen"], dry_run=True
+                )
+        cited = book.last_ranking(numbers[0]) if ranking is None else ranking
+        _note(book, first, ranking=cited, **how)
+        if isinstance(first, New) and others:
+            if how["dry_run"]:
+                say("note: the other photos would be put with that whale", err=True)
+                return
+            whale = book.photo(first.photo).individual
+            assert whale is not None
+            others = [Same(number, whale) for number in numbers[1:]]
+            how["seen"] = None  # the whale is newer than what was looked at
+        for number, decision in zip(numbers[1:], others, strict=True):
+            _note(book, decision, ranking=book.last_ranking(number), **how)
 
 
 @click.command()
@@ -335,12 +357,16 @@ def _note(
     as_json: bool,
     seen: int | None = None,
     ranking: int | None = None,
+    one_line: bool = False,
 ) -> None:
-    """Note a decision, or preview it, and say exactly what it changed."""
+    """Note a decision, or preview it, and say exactly what it changed; JSON in one line if so."""
+    import json
+
     done = book.decide(decision, who=who, why=why, seen=seen, ranking=ranking, dry_run=dry_run)
     if as_json:
         body = {"event": done.event, "revision": done.revision, "changes": list(done.lines)}
-        click.echo(json_text({**body, "notes": list(done.notes)}))
+        body["notes"] = list(done.notes)
+        click.echo(json.dumps(body) if one_line else json_text(body))
     else:
         begin = f"event {done.event}" if done.event else "would be"
         click.echo(f"{begin}: {decision.kind}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -47,7 +48,7 @@ SHOWN = 6  # photos named on one line
 def cluster(file: Path, least: float, as_json: bool, **how: Any) -> None:
     """Group unidentified photos that look like one whale.
 
-    Surest groups first: give one a name with decide PHOTO --new NAME, then --same NAME.
+    Surest groups first, each with the command that would make it a whale.
     """
     from flukeprint.doubts import cluster_catalogue
     from flukeprint.outputs import share
@@ -57,14 +58,17 @@ def cluster(file: Path, least: float, as_json: bool, **how: Any) -> None:
         groups, failures = cluster_catalogue(book, least=least, **ready)
         paths = _paths(book)
     tell_failures(failures)
-    if as_json:
-        for group in groups:
-            _echo_json({**asdict(group), "paths": [paths[number] for number in group.photos]})
-        return
     for group in groups:
+        if as_json:
+            _echo_json({**asdict(group), "paths": [paths[number] for number in group.photos]})
+            continue
         say(f"{share(group.probability)}  {_named(group.photos, paths)}")
-    photos = sum(len(group.photos) for group in groups)
-    click.echo(f"{plural(len(groups), 'group')} of {plural(photos, 'unidentified photo')}")
+        say(f"  if so: {_command(file, 'decide', *map(str, group.photos), '--new')}")
+    if not as_json:
+        photos = sum(len(group.photos) for group in groups)
+        click.echo(f"{plural(len(groups), 'group')} of {plural(photos, 'unidentified photo')}")
+    if failures:
+        sys.exit(1)
 
 
 @click.command()
@@ -96,8 +100,6 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
         doubts, failures = audit_catalogue(book, most=most, **ready)
         paths, names = _paths(book), book.all_names()
     tell_failures(failures)
-    named = click.get_current_context().get_parameter_source("file")
-    where = ["--catalogue", str(file)] if named is ParameterSource.COMMANDLINE else []
     for doubt in doubts:
         whales = [names[number] for number in doubt.individuals]
         if as_json:
@@ -116,12 +118,13 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
             pair = " beside ".join(f"{n} ({paths[n]})" for n in one.photos)
             say(f"  alike {one.similarity:.2f}: {pair}")
         if doubt.remedy:
-            command, *said = doubt.remedy  # what follows a "--" is no option
-            say(f"  if so: flukeprint catalogue {shlex.join((command, *where, *said))}")
+            say(f"  if so: {_command(file, *doubt.remedy)}")
     if not as_json:
         counts = Counter(doubt.kind for doubt in doubts)
         counts_text = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
         click.echo(f"to look at: {counts_text or 'nothing'}")
+    if failures:
+        sys.exit(1)
 
 
 COMMANDS = (cluster, audit)
@@ -147,6 +150,13 @@ def _ready(
         network = Network(load_model(model_path), device=device)
         kept = Cache(cache_folder(cache), network.model.id)
         yield book, {"network": network, "cache": kept, "note": note, "progress": progress}
+
+
+def _command(file: Path, command: str, *said: str) -> str:
+    """A command on this catalogue, as it can be pasted."""
+    named = click.get_current_context().get_parameter_source("file")
+    where = ["--catalogue", str(file)] if named is ParameterSource.COMMANDLINE else []
+    return shlex.join(("flukeprint", "catalogue", command, *where, *said))  # "--" ends options
 
 
 def _paths(book: Catalogue) -> dict[int, str]:
