@@ -19,7 +19,7 @@ from flukeprint.identify import identify
 from flukeprint.model import Model, save_model
 from flukeprint.network import Network
 from flukeprint.records import NEW_WHALE, WHOLE, Fluke, LabelledPhoto, Table
-from flukeprint.submission import labels_of
+from flukeprint.submission import five_labels
 from flukeprint.tables import read_table
 from tests.tiny import TINY, dark, localiser_onnx, make_picky_model, picture, softmax_onnx
 
@@ -115,7 +115,7 @@ def test_a_photo_without_a_fluke_is_an_answer_and_not_matched(
         assert answer.look is not None
         assert answer.look.fluke.probability < 1e-6
         assert sorted(answer.guesses) == [NEW_WHALE, "w_a", "w_b", "w_c"]
-        assert labels_of(answer, ("w_z",)) == [*answer.guesses, "w_z"]
+        assert five_labels(answer, ("w_z",)) == [*answer.guesses, "w_z"]
     assert answers[1].guesses == answers[2].guesses == ()
     alone, _ = identify([asked[1], asked[4]], read_table(kaggle), picky)
     assert [answers[1].candidates[0].individual, answers[4].candidates[0].individual] == [

@@ -10,7 +10,7 @@ import pytest
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import NEW_WHALE, Candidate, Identification
-from flukeprint.submission import check_submission, fillers, labels_of, write_submission
+from flukeprint.submission import check_submission, fillers, five_labels, write_submission
 from tests.tiny import UNSEEN, table_of
 
 FILLER = ["f1", "f2", "f3", "f4", "f5"]
@@ -34,12 +34,12 @@ def answer(photo: str, new: float, **whales: float) -> Identification:
     ],
 )
 def test_new_whale_takes_its_place_by_probability(given: Identification, labels: list[str]) -> None:
-    assert labels_of(given, FILLER) == labels
+    assert five_labels(given, FILLER) == labels
 
 
 def test_new_whale_is_among_the_five_even_when_it_is_the_least_likely() -> None:
     whales = {name: 0.19 - n / 1_000 for n, name in enumerate("abcde")}
-    assert labels_of(answer("q", 0.0, **whales), FILLER) == ["a", "b", "c", "d", NEW_WHALE]
+    assert five_labels(answer("q", 0.0, **whales), FILLER) == ["a", "b", "c", "d", NEW_WHALE]
 
 
 def test_fillers_are_the_whales_with_most_photos_ties_by_name() -> None:

@@ -42,7 +42,7 @@ class EmbeddedTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Queries:
     """A split's queries with their true answers.
 
     ``labels`` are the true individuals, ``new_whale`` where the gallery lacks the whale; ``whales``
@@ -89,7 +89,7 @@ class Report:
         return kept
 
 
-def ask(split: Split, table: Table, readable: set[str]) -> Asked:
+def ask(split: Split, table: Table, readable: set[str]) -> Queries:
     """The queries of a split that could be read, in order, and what is true of them.
 
     Raises:
@@ -103,10 +103,10 @@ def ask(split: Split, table: Table, readable: set[str]) -> Asked:
     whales = tuple(rows[name].individual for name in names)
     labels = tuple(whale if whale in there else NEW_WHALE for whale in whales)
     own = tuple(whale_apart(whale, name) for name, whale in zip(names, whales, strict=True))
-    return Asked(names, labels, own)
+    return Queries(names, labels, own)
 
 
-def refuse_trained(model: Model, embedded: EmbeddedTable, asked: Asked) -> None:
+def refuse_trained(model: Model, embedded: EmbeddedTable, asked: Queries) -> None:
     """Raises: FlukeprintError: the model has seen a query in training or calibration."""
     seen = set(model.manifest.trained_on)
     hashes = embedded.embeddings.hashes
@@ -217,7 +217,7 @@ def _distinct(labels: Sequence[str]) -> list[str]:
 def score(
     system: str,
     split: Split,
-    asked: Asked,
+    asked: Queries,
     index: GalleryIndex,
     answers: Sequence[Sequence[str]],
     forecasts: Forecasts | None = None,
@@ -285,7 +285,7 @@ def likeliest_whale(row: dict[str, Any]) -> str:
 
 
 def query_rows(
-    asked: Asked,
+    asked: Queries,
     answers: Sequence[Sequence[str]],
     places: NDArray[np.int64],
     forecasts: Forecasts | None,

@@ -42,7 +42,7 @@ from flukeprint.records import (
     LabelledPhoto,
     Table,
 )
-from flukeprint.submission import labels_of
+from flukeprint.submission import five_labels
 
 BLOCK = 256  # queries compared at a time: 256 x 10,000 similarities are 10 MB
 PHOTOS_SHOWN = 3
@@ -239,7 +239,7 @@ def _least_to_review(manifest: Manifest, miss_rate: float) -> float:
 
 def _unmatched(answer: Identification) -> Identification:
     """The answer as that of a photo without a fluke."""
-    guesses = tuple(labels_of(answer, ()))
+    guesses = tuple(five_labels(answer, ()))
     return Identification(answer.photo, look=answer.look, guesses=guesses)
 
 

@@ -135,9 +135,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Unit vectors of photos by one model.
+    """What one model's network makes of photos.
 
-    ``vectors`` is (N, D) float32 with rows of length 1; ``hashes`` are the N photos' SHA-256.
+    ``vectors`` is (N, D) float32: rows of length 1, or a classifier's logits; ``hashes`` are the N
+    photos' SHA-256.
     """
 
     vectors: NDArray[np.float32]

@@ -38,7 +38,7 @@ Picture = tuple[Path, Fluke | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Thumbnail:
     """A picture on the page: its name, whole and short, and which of the thumbnails it is."""
 
     name: str
@@ -53,11 +53,11 @@ class Card:
     ``cut`` is the fluke as the model sees it, None where none was seen.
     """
 
-    query: Shown
+    query: Thumbnail
     look: Look
-    cut: Shown | None
+    cut: Thumbnail | None
     remarks: list[str]
-    whales: list[tuple[Candidate, Shown | None]]
+    whales: list[tuple[Candidate, Thumbnail | None]]
     new: float
     likeliest: str
     verdict: str
@@ -109,11 +109,11 @@ def _cards(
     alike = Counter(Path(answer.photo).name for answer in answers)
     pictures: list[Picture] = []
 
-    def shown(name: str, path: Path, caption: str, fluke: Fluke | None = None) -> Shown:
+    def shown(name: str, path: Path, caption: str, fluke: Fluke | None = None) -> Thumbnail:
         pictures.append((path, fluke))
-        return Shown(name, caption, len(pictures) - 1)
+        return Thumbnail(name, caption, len(pictures) - 1)
 
-    def beside(candidate: Candidate) -> Shown | None:
+    def beside(candidate: Candidate) -> Thumbnail | None:
         if not candidate.photos:
             return None
         path = path_of[candidate.photos[0]]

@@ -15,7 +15,7 @@ from flukeprint.records import NEW_WHALE, Identification, Table
 ANSWERS = 5
 
 
-def labels_of(answer: Identification, filler: Sequence[str]) -> list[str]:
+def five_labels(answer: Identification, filler: Sequence[str]) -> list[str]:
     """Five distinct labels, likeliest first, ``new_whale`` among them.
 
     A photo without a fluke is guessed at: in a competition all photos show one. ``filler`` are the
@@ -66,7 +66,7 @@ def write_submission(answers: Sequence[Identification], filler: Sequence[str], p
     writer.writerow(["Image", "Id"])
     for answer in answers:
         name = Path(answer.photo).name
-        labels = labels_of(answer, filler)
+        labels = five_labels(answer, filler)
         # Python before 3.13 does not quote a carriage return, which then ends the row.
         (quoter if "\r" in name else writer).writerow([name, " ".join(labels)])
     write_text(path, text.getvalue())

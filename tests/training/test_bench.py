@@ -22,7 +22,7 @@ from PIL import Image
 
 from flukeprint.collection import Collection
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluate import Asked, Report, answers_of
+from flukeprint.evaluate import Queries, Report, answers_of
 from flukeprint.identify import index_unseen
 from flukeprint.model import Model
 from flukeprint.rank import index_gallery
@@ -316,7 +316,7 @@ def test_scores_by_hand() -> None:
         ["a", "b", NEW_WHALE, "c", "d"],
     ]
     # z is in no gallery: as written it is still the truth, and cannot be answered.
-    asked = Asked(("1", "2", "3", "4"), ("a", "a", NEW_WHALE, "z"), ("a", "a", "new 3", "z"))
+    asked = Queries(("1", "2", "3", "4"), ("a", "a", NEW_WHALE, "z"), ("a", "a", "new 3", "z"))
     index = index_unseen(rows("a", "b", "c", "d", NEW_WHALE))
     found = score.score_as_written("mine", answers, asked, index)
     measured = found.metrics
@@ -343,7 +343,7 @@ def test_scores_by_hand() -> None:
 def test_a_sixth_label_is_the_fifth_whale_and_no_answer() -> None:
     answers = [[NEW_WHALE, "a", "b", "c", "d", "e"]]
     index = index_unseen(rows("a", "b", "c", "d", "e"))
-    found = score.score_as_written("mine", answers, Asked(("1",), ("e",), ("e",)), index)
+    found = score.score_as_written("mine", answers, Queries(("1",), ("e",), ("e",)), index)
     assert found.metrics["map5"].value == 0.0
     assert found.metrics["top5_known"].value == 1.0
     assert found.queries[0]["place"] == 0 and "answer_6" not in found.queries[0]
@@ -367,10 +367,10 @@ RANDOM = Split("random", 0, "", GALLERY, GALLERY, ASKED)
 
 def test_queries_have_the_labels_as_written() -> None:
     table, readable = MADE_UP.table, MADE_UP.twin_group
-    assert score.paper_queries(RANDOM, table, readable, left_out=False) == Asked(
+    assert score.paper_queries(RANDOM, table, readable, left_out=False) == Queries(
         ("q1", "q2", "q3", "q4"), ("b", "a", NEW_WHALE, "z"), ("b", "a", f"{NEW_WHALE} q3", "z")
     )
-    assert score.paper_queries(RANDOM, table, readable, left_out=True) == Asked(
+    assert score.paper_queries(RANDOM, table, readable, left_out=True) == Queries(
         ("q1", "q2", "q4"), ("b", "a", "z"), ("b", "a", "z")
     )
     with pytest.raises(FlukeprintError, match="not one query of a named whale"):

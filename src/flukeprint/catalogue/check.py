@@ -17,7 +17,7 @@ from flukeprint.catalogue.schema import APPLICATION_ID, MIGRATIONS, Migration
 from flukeprint.errors import FlukeprintError
 from flukeprint.pages import terminal_line
 
-MOST_TOLD = 20
+MOST_NAMED = 20
 
 
 class Finding(NamedTuple):
@@ -85,10 +85,10 @@ def _accepted(link: sqlite3.Connection) -> set[int]:
 
 
 def _pages(link: sqlite3.Connection) -> Iterator[Finding]:
-    for (text,) in link.execute(f"PRAGMA integrity_check({MOST_TOLD})"):
+    for (text,) in link.execute(f"PRAGMA integrity_check({MOST_NAMED})"):
         if text != "ok":
             yield Finding(" ".join(str(text).split()))
-    for table, row, parent, _ in link.execute("PRAGMA foreign_key_check").fetchmany(MOST_TOLD):
+    for table, row, parent, _ in link.execute("PRAGMA foreign_key_check").fetchmany(MOST_NAMED):
         text = f"{table} {row}: names a {parent} that is not there"
         yield Finding(text, row if table == "event" else None)
 

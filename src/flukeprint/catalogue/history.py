@@ -29,21 +29,21 @@ _PATH = (
     " (SELECT 1 FROM file later WHERE later.path = p.path AND later.id > p.id)"
     " ORDER BY p.id LIMIT 1)"
 )
-_TOLD = (
+_PAST = (
     ", f.id, f.kind, f.subject, f.field, f.item, f.before, f.after,"
     f" {', '.join(f'e.{column}' for column in COLUMNS.split(', '))},"
     " (SELECT max(u.id) FROM event u WHERE u.undoes = e.id), {}"
     " FROM effect f LEFT JOIN event e ON e.id = f.event"
 )
 OF_PHOTO = (
-    f"SELECT f.event, 0{_TOLD.format(_PATH.format('?1'))} WHERE f.kind = 'p' AND f.subject = ?1"
+    f"SELECT f.event, 0{_PAST.format(_PATH.format('?1'))} WHERE f.kind = 'p' AND f.subject = ?1"
 )
 """The path does not hang on the row, so SQLite looks for it once."""
 OF_INDIVIDUAL = " UNION ALL ".join(
     (
-        f"SELECT f.event, 0{_TOLD.format('NULL')} WHERE f.kind = 'i' AND f.subject = ?1",
+        f"SELECT f.event, 0{_PAST.format('NULL')} WHERE f.kind = 'i' AND f.subject = ?1",
         *(
-            f"SELECT f.event, 1{_TOLD.format(_PATH.format('f.subject'))}"
+            f"SELECT f.event, 1{_PAST.format(_PATH.format('f.subject'))}"
             f" WHERE f.{side} = ?1 AND f.field = 'individual'"
             for side in ("after", "before")
         ),

@@ -11,7 +11,7 @@ from flukeprint import metrics
 from flukeprint.collection import Collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import (
-    Asked,
+    Queries,
     Report,
     answers_of,
     answers_without_learning,
@@ -70,7 +70,9 @@ def paper_report(
     return score_as_written("flukeprint", answers, asked, index)
 
 
-def paper_queries(split: Split, table: Table, readable: Container[str], *, left_out: bool) -> Asked:
+def paper_queries(
+    split: Split, table: Table, readable: Container[str], *, left_out: bool
+) -> Queries:
     """A random split's queries that could be read, with their labels as written.
 
     Raises:
@@ -86,7 +88,7 @@ def paper_queries(split: Split, table: Table, readable: Container[str], *, left_
         raise FlukeprintError(f"{table.source}: not one query of a named whale could be read")
     truth = tuple(label[name] for name in names)
     whales = tuple(whale_apart(true, name) for name, true in zip(names, truth, strict=True))
-    return Asked(names, truth, whales)
+    return Queries(names, truth, whales)
 
 
 def paper_answers(
@@ -121,7 +123,7 @@ def paper_without_learning(split: Split, collection: Collection) -> dict[str, Re
 
 
 def score_as_written(
-    system: str, answers: Sequence[Sequence[str]], asked: Asked, index: GalleryIndex
+    system: str, answers: Sequence[Sequence[str]], asked: Queries, index: GalleryIndex
 ) -> Report:
     """Score answers against labels as written, whichever they are.
 
