@@ -499,7 +499,7 @@ def test_results_never_replace_what_is_read(
     mine.write_text("photo;whale\n")
     code, _, err = call(monkeypatch, capsys, *common, option, mine)
     assert (code, mine.read_text()) == (2, "photo;whale\n")
-    assert f"{option} {mine}: a file of another kind is there; delete it or name another" in err
+    assert f"{option} {mine}: another kind of file is there; delete it" in err
     for _ in range(2):  # its own it writes again
         assert call(monkeypatch, capsys, *common, option, same)[0] == 0
 

@@ -246,7 +246,7 @@ def test_no_file_of_another_kind_is_written_over(book: Run, tmp_path: Path, form
     mine, again = tmp_path / "mine", tmp_path / "again"
     mine.write_text("path;whale\n")
     code, _, err = book("catalogue", "export", form, mine)
-    assert (code, "a file of another kind is there" in err) == (2, True)
+    assert (code, "another kind of file is there" in err) == (2, True)
     assert mine.read_text() == "path;whale\n"
     again.touch()  # an empty file is nobody's
     for _ in range(2):
@@ -451,8 +451,34 @@ def test_several_photos_are_decided_at_once(book: Run) -> None:
     code, _, err = book("catalogue", "decide", "3", "4", "--same", "w_b")  # 4 is confirmed as Zora
     assert (code, "photo 4 (train/5.jpg) is confirmed as Zora" in err) == (2, True)
     assert output(book, "catalogue", "show")["events"] == 5  # and 3 was not noted either
+    code, _, err = book("catalogue", "decide", "--new", "3", "1", "2")
+    assert (code, "--new 3: that is a photo" in err) == (2, True)
     code, _, err = book("catalogue", "decide", "1", "2", "--box", "0,0,1,1")
     assert (code, "about one photo" in err) == (2, True)
+
+
+def test_a_whale_with_a_number_for_a_name(book: Run) -> None:
+    assert book("catalogue", "decide", "4", "--new", "99")[0] == 0
+    code, out, err = book("catalogue", "history", "99")  # there is no photo 99
+    assert (code, "99 (individual 4): comes into being" in out, err) == (0, True, "")
+
+
+def test_a_label_that_a_person_denied_before_it_came(book: Run, kaggle: Path) -> None:
+    book("catalogue", "decide", "4", "--different", "w_b")
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("path,identity\ntrain/5.jpg,w_b\n")
+    book("catalogue", "import", sheet)
+    assert "photo 4 (train/5.jpg): labelled w_b" in book("catalogue", "conflicts")[1]
+
+
+def test_another_picture_in_a_photos_place_is_not_that_photo(
+    book: Run, kaggle: Path, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    write_picture(kaggle / "train" / "5.jpg", picture(77))
+    asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path, "--json")
+    code, out, err = book(*asked)
+    assert [json.loads(line)["number"] for line in out.splitlines()] == [None, 5]
+    assert (code, "1 of 2 photos are not in the catalogue" in err) == (0, True)
 
 
 def test_a_photo_goes_by_the_path_that_it_had(book: Run, kaggle: Path) -> None:

@@ -144,7 +144,7 @@ def split(
         places = [beside(out, f"-{fold}{out.suffix}") for fold in range(folds)]
     read = files_of(read_table(data))
     for place in places:
-        check_outputs({"--out": place}, read)
+        check_outputs({"--out": place}, read, begins={"--out": '{\n "protocol"'})
     with progress_bar() as progress:
         collection = read_collection(data, progress)
     tell_failures(collection.failures)

@@ -72,7 +72,8 @@ def conflicts(file: Path, as_json: bool) -> None:
         names = book.all_names()
     for photo in photos:
         open_labels = [one for one in photo.labels if one not in photo.not_individuals]
-        labels = [names[one] for one in open_labels] + ["new_whale"] * photo.unnamed
+        labels = [names[one] for one in open_labels or photo.labels]
+        labels += ["new_whale"] * photo.unnamed
         facts = {
             name: [value for value in (photo.facts.get(name), *more) if value]
             for name, more in photo.disputed.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,12 +89,15 @@ def decide(
     how = {name: said.pop(name) for name in HOW}
     chosen = {name: value for name, value in said.items() if value}
     with open_to_write(file) as book:
+        name = chosen.get("new", "")
+        if os.path.isfile(name) or (len(photos) > 1 and name.isdecimal()):
+            raise FlukeprintError(f"--new {name}: that is a photo; say --new last")
         numbers = list(dict.fromkeys(photo_number(book, photo) for photo in photos))
         if len(numbers) > 1 and (ranking is not None or "box" in chosen):
             raise FlukeprintError("--ranking and --box are about one photo; give one PHOTO")
         first, *others = [_about_photo(book, number, dict(chosen)) for number in numbers]
+        how["one_line"] = len(photos) > 1
         if others:  # all are refused where one is, before the first is noted
-            how["one_line"] = how["as_json"]
             for decision in (first, *others):
                 book.decide(
                     decision, who=how["who"], why=how["why"], seen=how["seen"], dry_run=True
@@ -237,15 +241,16 @@ def whale_or_photo(book: Catalogue, text: str) -> tuple[str, int]:
     """What a text names: ("individual", number) or ("photo", number)."""
     try:
         individual = book.find(text)
-        if text.isdecimal() and int(text) <= book.counts().photos:
-            called = book.photo(int(text)).called
-            say(f"note: {text} is a whale here; the photo of that number is {called}", err=True)
-        return "individual", individual
     except FlukeprintError:
         try:
             return "photo", photo_number(book, text)
         except FlukeprintError:
             return "individual", individual_number(book, text)
+    with suppress(FlukeprintError):  # no photo of that number
+        called = book.photo(int(text)).called if text.isdecimal() else ""
+        if called:
+            say(f"note: {text} is a whale here; the photo of that number is {called}", err=True)
+    return "individual", individual
 
 
 def writable(file: Path) -> bool:

@@ -247,10 +247,7 @@ def _from_catalogue(
                 progress=progress,
                 **wanted.of(network),
             )
-    strange = sum(
-        one.photo is None and one.answer.failure is None and ask.number is None
-        for one, ask in zip(found, asked, strict=True)
-    )
+    strange = sum(one.photo is None and one.answer.failure is None for one in found)
     if strange:
         click.echo(
             f"note: {strange:,} of {len(found):,} photos are not in the catalogue; "
@@ -259,7 +256,8 @@ def _from_catalogue(
         )
     context = [
         {
-            "number": ask.number if one.photo is None else one.photo,
+            # Another picture may lie where a photo of the catalogue was: that is not it.
+            "number": one.photo if one.answer.failure is None else ask.number,
             "ranking": one.ranking,
             "encounter": ask.encounter or None,
             "revision": revision,

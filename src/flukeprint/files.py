@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,7 +117,7 @@ def check_outputs(
         check_writable(path, folder=folders)
         if option in begins and not _begins(path, begins[option]):
             raise FlukeprintError(
-                f"{option} {path}: a file of another kind is there; delete it or name another"
+                f"{option} {path}: another kind of file is there; delete it or name another"
             )
         written[place] = option
 
@@ -125,10 +126,10 @@ def _begins(path: Path, text: str) -> bool:
     """Whether a file, if there is one with anything in it, begins with a text."""
     try:
         with path.open("rb") as stream:
-            start = stream.read(len(text.encode()))
+            start = stream.read(len(BOM_UTF8) + len(text.encode())).removeprefix(BOM_UTF8)
     except OSError:
         return True
-    return start in (b"", text.encode())
+    return start.startswith(text.encode()) or not start
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:

@@ -19,10 +19,10 @@ def content(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def photo(number: int, label: str = "", path: str = "", **reported: str) -> Incoming:
+def photo(number: int, label: str = "", path: str = "", **facts: str) -> Incoming:
     """A photo ``NUMBER.jpg`` whose bytes are its own."""
     bare = Incoming(content(number), path or f"{number}.jpg", 1_000, 5, label=label)
-    return replace(bare, **reported)  # type: ignore[arg-type]
+    return replace(bare, **facts)  # type: ignore[arg-type]
 
 
 def small(path: Path) -> Catalogue:

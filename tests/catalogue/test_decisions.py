@@ -117,7 +117,10 @@ def test_a_photo_without_a_whale(book: Catalogue) -> None:
     book.decide(Undo(3), who="Bo")
     book.decide(Same(1, 1), who="Bo")
     assert placed(book)[1] == (1, "confirmed")
-    assert placed(book)[4] == (None, None)
+    book.decide(Undo(4), who="Bo")
+    assert placed(book)[4] == (None, None)  # a label that came meanwhile counts when it comes again
+    book.add_photos([photo(4, "B")], who="Ann")
+    assert placed(book)[4] == (2, "imported")
     assert check(book.path).whole
 
 

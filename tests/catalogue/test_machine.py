@@ -219,11 +219,13 @@ class Decisions(RuleBasedStateMachine):
         if not known:
             individual, sets = self.born(name)
         state = self.model.state
-        if ("p", number, "label", individual) not in state:
+        now = state.get(("p", number, "individual", ""))
+        how = state.get(("p", number, "state", ""))
+        denied = ("p", number, "not", individual) in state
+        labelled = ("p", number, "label", individual) in state
+        if not labelled or (now is None and how is None and not denied):
             sets["p", number, "label", individual] = 1
-            now = state.get(("p", number, "individual", ""))
-            how = state.get(("p", number, "state", ""))
-            if how is None and ("p", number, "not", individual) not in state:
+            if how is None and not denied:
                 sets |= self.confirm(number, individual)
                 unnamed = ("p", number, "unnamed", "") in state
                 sets["p", number, "state", ""] = "conflict" if unnamed else "imported"

@@ -33,7 +33,7 @@ def test_sidecars_in_a_folder(tmp_path: Path) -> None:
     assert (root / "trip" / "2.JPG.xmp").read_text() == OTHERS
     assert notes == (
         f"4 sidecars written, 0 were so already: {out}",
-        "2 files of unidentified photos, without tags of ours: no sidecar",
+        "2 files without an individual or tags of ours: no sidecar",
         f"left {root}/trip/3.JPG.xmp alone: it is not well-formed XML: "
         "unclosed token: line 1, column 0",
         "left out ../x.jpg: it lies outside the catalogue's folder",

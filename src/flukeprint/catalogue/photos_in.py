@@ -205,13 +205,17 @@ class Importing:
             self._unnamed(one, photo)
             return
         draft, individual = self.draft, self._individual(checked_name(one.label))
-        if draft.get("p", photo, "label", individual) is not None:
+        now, where = draft.get("p", photo, "individual"), draft.get("p", photo, "state")
+        denied = draft.get("p", photo, "not", individual) is not None
+        if draft.get("p", photo, "label", individual) is not None and (
+            # A label that came while a person's word stood, which was taken back, counts now.
+            now is not None or where is not None or denied
+        ):
             return
         draft.set(1, "p", photo, "label", individual)
-        now, where = draft.get("p", photo, "individual"), draft.get("p", photo, "state")
         if now == individual or where in (UNSURE, NO_WHALE) or (where == CONFLICT and now is None):
             return
-        if draft.get("p", photo, "not", individual) is None and where is None:
+        if not denied and where is None:
             draft.set(individual, "p", photo, "individual")
             draft.set(IMPORTED, "p", photo, "state")
             if draft.get("p", photo, UNNAMED) is not None:

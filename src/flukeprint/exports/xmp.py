@@ -72,7 +72,7 @@ def write_sidecars(exporting: Exporting, out: Path) -> tuple[str, ...]:
             _one(exporting, out, place, path, wanted, names, tally)
     where = "beside the photos" if exporting.in_place else str(out)
     done = f"{plural(tally.written, 'sidecar')} written, {tally.same:,} were so already: {where}"
-    bare = f"{plural(tally.bare, 'file')} of unidentified photos, without tags of ours: no sidecar"
+    bare = f"{plural(tally.bare, 'file')} without an individual or tags of ours: no sidecar"
     return (done, *([bare] if tally.bare else []), *tally.refused)
 
 
