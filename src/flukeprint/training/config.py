@@ -53,6 +53,8 @@ class TrainConfig:
     unlabelled: str = ""
     least_probability: float = 0.7
     least_likeness: float = 0.75
+    distil_weight: float = 0.0
+    distil_photos: int = 32
     head_epochs: int = 0
     tune_from: str = ""
     tune_learning_rate: float = 1e-4
@@ -179,6 +181,10 @@ class TrainConfig:
             return "teacher and unlabelled go together: a model, and the photos that it names"
         if self.teacher and self.loss == "softmax":
             return "a teacher's photos may show whales unknown, which loss softmax cannot name"
+        if self.distil_weight and not self.teacher:
+            return "distil_weight says how much a teacher's embeddings count; set teacher"
+        if self.distil_weight and (self.augment == "offline" or self.grey_copies):
+            return "distil_weight goes without copies: set augment=realtime, grey_copies=false"
         if self.head_epochs > self.epochs:
             return f"head_epochs is {self.head_epochs} of {self.epochs} epochs"
         if self.head_epochs and self.loss != "softmax":

@@ -24,6 +24,7 @@ from flukeprint.training.data import (
     rows_of,
     samples_of,
 )
+from flukeprint.training.distil import targets_of
 from flukeprint.training.localiser import FlukeNet
 from flukeprint.training.taught import Taught
 from flukeprint.training.validate import Validation
@@ -31,15 +32,18 @@ from flukeprint.training.validate import Validation
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What is learned from: stored crops (N, C, H, W) uint8, labels (N,) int64, who they are.
+    """What is learned from: stored crops (N + M, C, H, W) uint8, labels (N,) int64, who they are.
 
-    ``counts`` (individuals,) int64 says how many photos each has, copies not counted.
+    ``counts`` (individuals,) int64 says how many photos each has, copies not counted. The last M
+    crops are nobody's; they come with ``targets`` (N + M, 2, D) float16, what a teacher makes of
+    each crop as it is and mirrored.
     """
 
     crops: Tensor
     labels: Tensor
     individuals: tuple[str, ...]
     counts: Tensor
+    targets: Tensor | None = None
 
 
 def lesson_of(
@@ -50,14 +54,15 @@ def lesson_of(
     localiser: FlukeNet | None,
     progress: Progress,
 ) -> tuple[Lesson, Validation]:
-    """Cut the crops of a run's inner split and of what its teacher named, with copies as asked for.
+    """Cut the crops of a run's inner split and of its teacher's photos, with copies as asked for.
 
     Raises:
         FlukeprintError: too few photos or whales are left, or a photo cannot be read any more.
     """
     table = collection.table
     samples = samples_of(inner.train, table, collection.twin_group, config)
-    samples += [Sample(one.photo, one.individual, path=Path(one.photo)) for one in taught]
+    pictures = [Sample(one.photo, one.individual, path=Path(one.photo)) for one in taught]
+    samples += [picture for picture in pictures if picture.individual]
     if config.loss != "softmax":  # a classifier would offer drawn whales as answers
         samples += drawn_samples(config)
     if len(samples) < 2:
@@ -69,7 +74,9 @@ def lesson_of(
     if len(individuals) < 2:
         raise FlukeprintError(f"{table.source}: only one whale is left to learn; bring more")
     counts = torch.bincount(labels, minlength=len(individuals))  # without copies of any kind
-    crops = crops_of(samples, localiser, config, progress("cutting", len(samples)))
+    unnamed = [picture for picture in pictures if not picture.individual]
+    cut = [*samples, *unnamed]
+    crops = crops_of(cut, localiser, config, progress("cutting", len(cut)))
     if config.grey_copies:
         crops, labels = grey_copies(crops, labels)
     crops, labels = offline_copies(crops, labels, config, INNER)
@@ -82,4 +89,8 @@ def lesson_of(
         crops_of(asked, localiser, config, progress("cutting", len(asked))),
         tuple(sample.individual for sample in asked),
     )
-    return Lesson(crops, labels, individuals, counts), validation
+    targets = None
+    if config.distil_weight:
+        step = progress("asking the teacher", len(crops))
+        targets = targets_of(crops, Path(config.teacher), step)
+    return Lesson(crops, labels, individuals, counts, targets), validation

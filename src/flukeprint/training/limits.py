@@ -23,6 +23,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "width_px": _SIDE_PX,
     "least_probability": (0, 1),
     "least_likeness": (-1, 1),
+    "distil_weight": (0, _FINITE),
+    "distil_photos": (0, WIDEST),
     "head_epochs": (0, 100_000),
     "tune_learning_rate": (0, _FINITE),
     "epochs": (1, 100_000),

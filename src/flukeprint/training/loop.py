@@ -55,11 +55,12 @@ class Trainer:
         self.config, self.device = config, device
         self.lesson = lesson
         torch.manual_seed(config.seed)
-        counts = lesson.counts.repeat(2 if config.mirror_individuals else 1)
+        counts, targets = lesson.counts, lesson.targets
+        counts = counts.repeat(2 if config.mirror_individuals else 1)
         self.network = Network(config, len(counts))
         if start is not None:
             load_backbone(self.network.backbone, start, source)
-        self.loss = Objective(config, counts)
+        self.loss = Objective(config, counts, 0 if targets is None else targets.shape[2])
         self.network.to(device.name, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss.to(device.name)
         transfer.hold_still(self.network, config)
@@ -98,7 +99,10 @@ class Trainer:
         seed = (config.seed << 20) + self.epoch
         torch.manual_seed(seed)
         draws = torch.Generator(self.device.name).manual_seed(seed)
-        order = batches(self.lesson.labels, config, torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        order = batches(self.lesson.labels, config, generator)
+        if self.lesson.targets is not None:
+            order = self._with_unnamed(order, generator)
         if transfer.in_head_phase(config, self.epoch) and self.bottlenecks is None:
             size = config.height_px, config.width_px
             self.bottlenecks = transfer.bottlenecks(
@@ -110,47 +114,65 @@ class Trainer:
             total += self._step(chosen, (self.epoch + step / len(order)) / config.epochs, draws)
             self._follow(self.epoch * len(order) + step)
             if progress:
-                progress(len(chosen))
+                progress(int((chosen < len(self.lesson.labels)).sum()))
         self.epoch += 1
         if not transfer.in_head_phase(config, self.epoch):
             self.bottlenecks = None  # half a gigabyte for a large network
         return total / len(order)
 
+    def _with_unnamed(self, order: list[Tensor], generator: torch.Generator) -> list[Tensor]:
+        """The batches, with ``distil_photos`` pictures of nobody behind each, no two in an epoch
+        the same while there are enough.
+        """
+        named, unnamed = len(self.lesson.labels), len(self.lesson.crops) - len(self.lesson.labels)
+        wanted = self.config.distil_photos if unnamed else 0
+        rounds = -(-wanted * len(order) // max(unnamed, 1))
+        drawn = [torch.randperm(unnamed, generator=generator) for _ in range(rounds)]
+        places = torch.cat([torch.empty(0, dtype=torch.int64), *drawn]) + named
+        return [
+            torch.cat([chosen, places[batch * wanted : (batch + 1) * wanted]])
+            for batch, chosen in enumerate(order)
+        ]
+
     def _step(self, chosen: Tensor, progress: float, draws: torch.Generator) -> float:
+        config = self.config
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, progress, self.epoch)
-        labels = self.lesson.labels[chosen].to(self.device.name)
-        if transfer.in_head_phase(self.config, self.epoch):
+            group["lr"] = learning_rate(config, progress, self.epoch)
+        named = chosen[chosen < len(self.lesson.labels)]
+        labels = self.lesson.labels[named].to(self.device.name)
+        targets = None
+        if transfer.in_head_phase(config, self.epoch):
             assert self.bottlenecks is not None
             features = self.bottlenecks[chosen].to(self.device.name)
             with self.device.autocast():
                 answers = self.network.answer(features)
         else:
-            seen, labels = self._seen(chosen, labels, draws)
+            seen, mirrored = self._seen(chosen, draws)
+            if config.mirror_individuals:  # a mirrored fluke is another whale's
+                labels = labels + len(self.lesson.individuals) * mirrored[: len(named)].long()
+            if self.lesson.targets is not None:
+                sides = self.lesson.targets[chosen, mirrored.cpu().long()]
+                targets = sides.to(self.device.name).float()
             with self.device.autocast():
                 answers = self.network(seen.to(memory_format=torch.channels_last))
-        loss: Tensor = self.loss(answers.float(), labels, progress)
+        loss: Tensor = self.loss(answers.float(), labels, progress, targets)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return float(loss.detach())
 
-    def _seen(
-        self, chosen: Tensor, labels: Tensor, draws: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """The chosen crops as the network sees them in this epoch, and as whom they count."""
+    def _seen(self, chosen: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The chosen crops as the network sees them in this epoch, and which are mirrored."""
         config = self.config
         crops = self.lesson.crops[chosen].to(self.device.name).float()
         size = crop_size(config, self.epoch)
         mirrored = torch.rand(len(chosen), generator=draws, device=self.device.name) < 0.5
-        if config.mirror_individuals:  # a mirrored fluke is another whale's
-            labels = labels + len(self.lesson.individuals) * mirrored.long()
-        else:
+        if not config.mirror_individuals:
             mirrored = torch.zeros_like(mirrored)
         if config.augment != "realtime":
-            return centre_warp(mirrored, INNER).apply(crops, *size), labels
+            return centre_warp(mirrored, INNER).apply(crops, *size), mirrored
         seen = draw_warp(mirrored, INNER, config, draws).apply(crops, *size)
-        return relight(seen, config, draws), labels
+        return relight(seen, config, draws), mirrored
 
     def _follow(self, steps: float) -> None:
         """Move the average a little towards the network; early on, follow closely."""

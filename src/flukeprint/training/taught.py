@@ -38,7 +38,10 @@ BLOCK = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """A photo as the teacher names it: its path as text, the first digits of its hash, whom."""
+    """A photo as the teacher names it: its path as text, the first digits of its hash, whom.
+
+    The name is empty where the teacher is not sure, and the photo serves distillation alone.
+    """
 
     photo: str
     sha256: str
@@ -54,6 +57,8 @@ def taught_photos(
     progress: Progress,
 ) -> tuple[Taught, ...]:
     """The unlabelled photos that the config's teacher is sure of, kept in the run's folder.
+
+    With ``distil_weight`` all those on which it sees a fluke, for it says something of each.
 
     Twins of labelled photos are left out, of whichever side: a query's twin would give the query
     away, and others teach nothing. Of twins among themselves one is used. The teacher compares
@@ -88,7 +93,7 @@ def taught_photos(
     taught = tuple(
         Taught(str(photos[row]), done.embeddings.hashes[seen[row]][:HASH_DIGITS], whale)
         for row, whale in enumerate(named)
-        if whale
+        if whale or config.distil_weight
     )
     write_text(folder.taught, json.dumps([asdict(one) for one in taught], indent=1) + "\n")
     return taught

@@ -78,8 +78,9 @@ def train(
         before = seen_before(config.weights, collection, outer)
         taught = taught_photos(collection, outer, inner, config, folder, progress)
         if taught:
-            whales = len({one.individual for one in taught})
-            report(f"{len(taught)} unlabelled photos of {whales} whales join in")
+            names = [one.individual for one in taught if one.individual]
+            unnamed = f", {len(taught) - len(names)} of nobody" if len(taught) > len(names) else ""
+            report(f"{len(names)} unlabelled photos of {len(set(names))} whales join in{unnamed}")
         keep_seen(folder, collection, outer, taught, before)
         localiser = find_flukes(data, collection.table, inner, config, folder, progress)
         if localiser is not None:
