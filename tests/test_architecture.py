@@ -19,7 +19,8 @@ MODULES = {
 }
 CATALOGUE_USERS = {
     *("catalogued", "resight", "doubts", "exports"),
-    *("cli_catalogue", "cli_decisions", "cli_export", "cli_identify", "cli_import", "cli_review"),
+    *("cli_catalogue", "cli_decisions", "cli_export", "cli_identify", "cli_import", "cli_lists"),
+    "cli_review",
 }
 HEAVY = ("numpy", "PIL", "onnxruntime", "torch", "rich", "matplotlib", "jinja2")
 

@@ -150,6 +150,72 @@ def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
     assert f"warning: {bad}: not a picture in a known format" in err
 
 
+def _lines(run: Run, *arguments: object) -> list[Any]:
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_photos_are_listed_by_state_whale_and_encounter(book: Run) -> None:
+    everything = _lines(book, "catalogue", "photos")
+    assert [one["photo"] for one in everything] == [1, 2, 3, 4, 5, 6]
+    assert everything[0]["paths"] == ["train/1.jpg", "train/2.jpg"]
+    assert [one["state"] for one in everything].count("undecided") == 2
+    waiting = [one["photo"] for one in everything if one["whale"] is None]
+    undecided = _lines(book, "catalogue", "photos", "--state", "undecided")
+    assert [one["photo"] for one in undecided] == waiting
+    book("catalogue", "decide", waiting[0], "--unsure")
+    book("catalogue", "decide", waiting[1], "--no-whale")
+    book("catalogue", "decide", waiting[1], "--place", "bay")
+    book("catalogue", "decide", "1", "--encounter", "e1")
+
+    def listed(*options: str) -> list[int]:
+        return [one["photo"] for one in _lines(book, "catalogue", "photos", *options)]
+
+    assert listed("--state", "unsure") == listed("--state", "unidentified") == waiting[:1]
+    assert listed("--state", "no-whale") == waiting[1:]
+    assert listed("--state", "unsure", "--state", "no-whale") == waiting
+    assert listed("--state", "undecided") == []
+    assert listed("--encounter", "e1") == [1]
+    named = everything[0]["whale"]
+    assert listed("--whale", named) == [one["photo"] for one in everything if one["whale"] == named]
+    code, out, _ = book("catalogue", "photos", "--state", "no-whale")
+    path = everything[waiting[1] - 1]["paths"][0]
+    assert (code, out) == (0, f"{waiting[1]:>6}  {path}  no-whale  bay\n1 photo\n")
+    out = book("catalogue", "photos", "--encounter", "e1")[1]
+    assert out == f"     1  train/1.jpg  {named} (imported)\n1 photo\n"
+    book("catalogue", "decide", "1", "--same", named)
+    out = book("catalogue", "photos", "--encounter", "e1")[1]
+    assert out == f"     1  train/1.jpg  {named}\n1 photo\n"
+    code, _, err = book("catalogue", "photos", "--whale", "nobody")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_whales_are_listed(book: Run) -> None:
+    """Those merged away are aliases; dates are those of the photos."""
+    photos = _lines(book, "catalogue", "photos")
+    before = {one["name"]: one for one in _lines(book, "catalogue", "whales")}
+    assert list(before) == sorted({one["whale"] for one in photos if one["whale"]})
+    for name, one in before.items():
+        assert one["photos"] == sum(photo["whale"] == name for photo in photos)
+        assert (one["first"], one["last"], one["aliases"]) == ("", "", [])
+    kept, gone, other = before
+    book("catalogue", "merge", kept, gone)
+    first, *_, last = [one["photo"] for one in photos if one["whale"] in (kept, gone)]
+    book("catalogue", "decide", first, "--date", "2020-05-01")
+    book("catalogue", "decide", last, "--date", "2018")
+    after = _lines(book, "catalogue", "whales")
+    assert [one["name"] for one in after] == [kept, other]
+    count = before[kept]["photos"] + before[gone]["photos"]
+    assert after[0] | {"individual": 1} == {
+        **{"individual": 1, "name": kept, "aliases": [gone], "photos": count},
+        **{"first": "2018", "last": "2020-05-01"},
+    }
+    out = book("catalogue", "whales")[1].splitlines()
+    assert out[0] == f"{kept}  {count} photos  2018 to 2020-05-01  also {gone}"
+    assert out[-1] == "2 individuals"
+
+
 def test_what_waits_for_a_person(book: Run, kaggle: Path) -> None:
     sheet = kaggle / "sheet.csv"
     sheet.write_text(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flukeprint import cli_decisions, cli_export, cli_import, cli_review
+from flukeprint import cli_decisions, cli_export, cli_import, cli_lists, cli_review
 from flukeprint.cli_options import CATALOGUE, JSON, PATH, json_text, say, user_name
 
 if TYPE_CHECKING:
-    from flukeprint.catalogue import Catalogue, Entry, Ranking
+    from flukeprint.catalogue import Entry, Ranking
 
 EVENTS_SHOWN = 20
 
@@ -37,7 +37,7 @@ def show(file: Path, as_json: bool) -> None:
 
     from flukeprint.pages import plural
 
-    with _open(file) as book:
+    with cli_decisions.open_to_read(file) as book:
         counts, waiting = asdict(book.counts()), len(book.conflicts())
         body = {**counts, "to_settle": waiting, "events": book.revision, "root": str(book.root)}
     if as_json:
@@ -67,7 +67,7 @@ def conflicts(file: Path, as_json: bool) -> None:
     """
     import json
 
-    with _open(file) as book:
+    with cli_decisions.open_to_read(file) as book:
         photos = [book.photo(number) for number in book.conflicts()]
         names = book.all_names()
     for photo in photos:
@@ -103,7 +103,7 @@ def history(whale: str, file: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    with _open(file) as book:
+    with cli_decisions.open_to_read(file) as book:
         kind, number = cli_decisions.whale_or_photo(book, whale)
         entries = (book.individual_history if kind == "individual" else book.photo_history)(number)
         now = asdict((book.individual if kind == "individual" else book.photo)(number))
@@ -183,7 +183,7 @@ def check(file: Path, new: Path | None, who: str | None, as_json: bool) -> None:
 @JSON
 def rebuild(file: Path, as_json: bool) -> None:
     """Derive the present state from the log again."""
-    with _open(file) as book:
+    with cli_decisions.open_to_read(file) as book:
         lines = book.rebuild()
     if as_json:
         click.echo(json_text({"differed": lines}))
@@ -202,7 +202,7 @@ def backup(to: Path | None, file: Path, as_json: bool) -> None:
 
     Without TO the copy goes to FILE.backups, where the last ten stay.
     """
-    with _open(file) as book:
+    with cli_decisions.open_to_read(file) as book:
         if to:
             book.backup(to)
         made = to or book.keep_backup()
@@ -213,7 +213,7 @@ def backup(to: Path | None, file: Path, as_json: bool) -> None:
 
 
 COMMANDS = (
-    *(init, *cli_import.COMMANDS, show, conflicts, history),
+    *(init, *cli_import.COMMANDS, show, *cli_lists.COMMANDS, conflicts, history),
     *(*cli_decisions.COMMANDS, check, rebuild, backup),
     *(*cli_review.COMMANDS, cli_export.export),
 )
@@ -228,9 +228,3 @@ def _evidence(number: int, ranking: Ranking | None) -> str:
     named = [f"{name} {share(probability)}" for _, name, probability in ranking.candidates]
     shown = ", ".join([*named, f"new {share(ranking.new)}"])
     return f"shown was ranking {ranking.id}: {shown} (model {ranking.model_id[:12]}, {ranking.at})"
-
-
-def _open(file: Path) -> Catalogue:
-    from flukeprint.catalogue import Catalogue
-
-    return Catalogue.open(file, read_only=not cli_decisions.writable(file))

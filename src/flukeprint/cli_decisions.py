@@ -264,6 +264,17 @@ def _is_backup(file: Path) -> bool:
     return file.suffix == ".backup"
 
 
+def open_to_read(file: Path) -> Catalogue:
+    """Open a catalogue to look at it, also where it cannot be written.
+
+    Raises:
+        FlukeprintError: see :meth:`flukeprint.catalogue.Catalogue.open`.
+    """
+    from flukeprint.catalogue import Catalogue
+
+    return Catalogue.open(file, read_only=not writable(file))
+
+
 def open_to_write(file: Path, root: Path | None = None) -> Catalogue:
     """Open a catalogue to note something in it.
 

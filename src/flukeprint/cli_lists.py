@@ -1,0 +1,119 @@
+"""The commands that list what a catalogue holds, photo by photo or whale by whale."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flukeprint import cli_decisions
+from flukeprint.cli_options import CATALOGUE, JSON, say
+
+if TYPE_CHECKING:
+    from flukeprint.catalogue import PhotoNow
+
+UNIDENTIFIED, UNDECIDED = "unidentified", "undecided"
+STATES = ("imported", "confirmed", "unsure", "conflict", "no-whale", UNDECIDED, UNIDENTIFIED)
+
+
+@click.command()
+@CATALOGUE
+@click.option("--whale", help="Only photos of the whale of this name.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(STATES),
+    help="Only photos in this state; repeat for several. undecided: nobody said anything; "
+    "unidentified: all that wait for a name, undecided, unsure or in conflict.",
+)
+@click.option("--encounter", help="Only photos of this encounter.")
+@JSON
+def photos(
+    file: Path, whale: str | None, states: tuple[str, ...], encounter: str | None, as_json: bool
+) -> None:
+    """List photos: number, file, whom it shows or its state, when and where.
+
+    With --json one object a line.
+    """
+    from flukeprint.pages import plural
+
+    with cli_decisions.open_to_read(file) as book:
+        whom = None if whale is None else book.find(whale)
+        everything, names = book.photos_and_names()
+    shown = [
+        photo
+        for photo in everything
+        if (whom is None or photo.individual == whom)
+        and (encounter is None or photo.facts.get("encounter") == encounter)
+        and (not states or _states(photo) & set(states))
+    ]
+    for photo in shown:
+        name = None if photo.individual is None else names[photo.individual]
+        state = _state(photo)
+        if as_json:
+            body = {
+                **{"photo": photo.number, "paths": photo.paths, "whale": name, "state": state},
+                **{"date": photo.date, "position": photo.position, **_said(photo)},
+            }
+            click.echo(json.dumps(body))
+            continue
+        called = name if state == "confirmed" else f"{name} ({state})" if name else state
+        told = (photo.date, photo.facts.get("place", ""))
+        say("  ".join([f"{photo.number:>6}", photo.called, called or "", *filter(None, told)]))
+    if not as_json:
+        click.echo(plural(len(shown), "photo"))
+
+
+@click.command()
+@CATALOGUE
+@JSON
+def whales(file: Path, as_json: bool) -> None:
+    """List individuals: name, photos, and when they were first and last seen.
+
+    With --json one object a line.
+    """
+    from flukeprint.pages import plural
+
+    with cli_decisions.open_to_read(file) as book:
+        everything, names = book.photos_and_names()
+        aliases = {number: book.individual(number).aliases for number in names}
+    of_whale: dict[int, list[PhotoNow]] = defaultdict(list)
+    for photo in everything:
+        if photo.individual is not None:
+            of_whale[photo.individual].append(photo)
+    for number, name in sorted(names.items(), key=lambda item: item[1]):
+        dates = sorted(photo.date for photo in of_whale[number] if photo.date)
+        count, seen = len(of_whale[number]), dates[:1] + dates[-1:]
+        if as_json:
+            body = {
+                **{"individual": number, "name": name, "aliases": aliases[number]},
+                **{"photos": count, "first": seen[0] if seen else "", "last": (seen or [""])[-1]},
+            }
+            click.echo(json.dumps(body))
+            continue
+        when = " to ".join(dict.fromkeys(seen))
+        also = f"also {', '.join(aliases[number])}" if aliases[number] else ""
+        say("  ".join(filter(None, [name, plural(count, "photo"), when, also])))
+    if not as_json:
+        click.echo(plural(len(names), "individual"))
+
+
+COMMANDS = (photos, whales)
+
+
+def _state(photo: PhotoNow) -> str:
+    """A photo's state in a word of the command line."""
+    return (photo.state or UNDECIDED).replace(" ", "-")
+
+
+def _states(photo: PhotoNow) -> set[str]:
+    return {_state(photo)} | ({UNIDENTIFIED} if photo.unidentified else set())
+
+
+def _said(photo: PhotoNow) -> dict[str, str]:
+    """What its owner said that is a name or a text."""
+    return {name: photo.facts.get(name, "") for name in ("place", "photographer", "encounter")}
