@@ -63,13 +63,15 @@ def test_pictures_of_nobody_count_for_the_teacher_alone() -> None:
     torch.testing.assert_close(found, alone + 3.0 * far)
 
 
-def test_of_two_sides_the_first_is_kept() -> None:
+def test_numbers_that_change_places() -> None:
     """Two networks' numbers of a crop and its mirror image, swapped where the crop is mirrored."""
-    draw = np.random.default_rng(0).normal(size=(20, 2, 6)).astype(np.float16)
-    a, b, c, d = draw[:, 0, :2], draw[:, 1, :2], draw[:, 0, 2:5], draw[:, 1, 2:5]
-    both = np.stack([np.hstack([a, b, c, d]), np.hstack([b, a, d, c])], axis=1)
-    assert distil._one_side(both).tolist() == [0, 1, 4, 5, 6]
-    assert distil._one_side(draw).tolist() == list(range(6)), "nothing repeats"
+    draw = np.random.default_rng(0).normal(size=(2, 20, 5)).astype(np.float32)
+    a, b, c, d = draw[0, :, :2], draw[1, :, :2], draw[0, :, 2:], draw[1, :, 2:]
+    plain, mirrored = np.hstack([a, b, c, d]), np.hstack([b, a, d, c])
+    twin = distil._twins(plain, mirrored)
+    assert twin is not None and twin.tolist() == [2, 3, 0, 1, 7, 8, 9, 4, 5, 6]
+    assert distil._twins(plain, plain) is None, "the same either way round"
+    assert distil._twins(draw[0], draw[1]) is None, "something else"
 
 
 def _lesson(named: int, unnamed: int) -> Lesson:

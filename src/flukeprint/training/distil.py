@@ -23,7 +23,7 @@ from flukeprint.training.augment import centre_warp
 from flukeprint.training.data import INNER
 
 BATCH = 64
-SAME = 1e-3  # of a unit vector's number: float16 weights, one crop seen in two batches
+SAME = 1e-3  # of a unit vector's numbers: mirrored there and back, a crop may round differently
 
 
 class Imitation(nn.Module):
@@ -57,29 +57,39 @@ def targets_of(crops: Tensor, teacher: Path, step: Step | None = None) -> Tensor
             f"{teacher}: sees {manifest.channels} channels, these crops have {crops.shape[1]}; "
             f"set channels to {manifest.channels}"
         )
-    network = Network(model)
-    size = manifest.height_px, manifest.width_px
-    sides = np.empty((len(crops), 2, manifest.embedding_size), dtype=np.float16)
+    network, twin = Network(model), None
+    targets = []
     for start in range(0, len(crops), BATCH):
         some = crops[start : start + BATCH]
-        for side, mirrored in enumerate((False, True)):
-            warp = centre_warp(torch.full((len(some),), mirrored), INNER)
-            seen = warp.apply(some.float(), *size).round().byte().permute(0, 2, 3, 1).numpy()
-            cuts = [cut[..., 0] if cut.shape[2] == 1 else cut for cut in seen]
-            sides[start : start + len(some), side] = network.embed(cuts)
+        plain = _asked(network, some, mirrored=False)
+        if twin is None:
+            mirrored = _asked(network, some, mirrored=True)
+            twin = _twins(plain, mirrored) if start == 0 else None
+        if twin is not None:
+            first = np.arange(len(twin)) < twin
+            plain, mirrored = plain[:, first], plain[:, twin[first]]
+        targets.append(np.stack([plain, mirrored], axis=1).astype(np.float16))
         if step:
             step(len(some))
-    return torch.from_numpy(sides[:, :, _one_side(sides)])
+    return torch.from_numpy(np.concatenate(targets))
 
 
-def _one_side(sides: NDArray[np.float16]) -> NDArray[np.int64]:
-    """The numbers of (N, 2, D) embeddings that do not repeat, mirrored, what comes before them.
+def _asked(network: Network, crops: Tensor, *, mirrored: bool) -> NDArray[np.float32]:
+    """The teacher's embeddings of stored crops (N, C, H, W) uint8: (N, D)."""
+    manifest = network.model.manifest
+    warp = centre_warp(torch.full((len(crops),), mirrored), INNER)
+    seen = warp.apply(crops.float(), manifest.height_px, manifest.width_px)
+    cuts = seen.round().byte().permute(0, 2, 3, 1).numpy()
+    return network.embed([cut[..., 0] if cut.shape[2] == 1 else cut for cut in cuts])
 
-    All where there is no such repetition.
+
+def _twins(plain: NDArray[np.float32], mirrored: NDArray[np.float32]) -> NDArray[np.int64] | None:
+    """Which number of (N, D) embeddings of crops is which one when the crops are mirrored: (D,).
+
+    None where the mirrored ones are no such change of places.
     """
-    plain, mirrored = sides[:BATCH, 0].astype(np.float32), sides[:BATCH, 1].astype(np.float32)
     squares = np.square(plain).sum(axis=0)[:, None] + np.square(mirrored).sum(axis=0)
     twin = (squares - 2.0 * plain.T @ mirrored).argmin(axis=1)
-    numbers = np.arange(plain.shape[1])
-    repeats = np.abs(plain - mirrored[:, twin]).max() < SAME and (twin[twin] == numbers).all()
-    return numbers[numbers < twin] if repeats and (twin != numbers).all() else numbers
+    numbers = np.arange(len(twin))
+    places = (twin[twin] == numbers).all() and (twin != numbers).all()
+    return twin if places and np.abs(plain - mirrored[:, twin]).max() < SAME else None
