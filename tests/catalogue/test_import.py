@@ -373,6 +373,10 @@ def test_a_sheet_as_a_spreadsheet_saves_it(kaggle: Path) -> None:
         ("20180503T0708", "2018-05-03T07:08:00"),
         ("2018-05-03T07:08:09.5Z", "2018-05-03T07:08:09Z"),
         ("2018-05-03T07:08:09+02:00", "2018-05-03T07:08:09+02:00"),
+        ("2018-05-03 7:08 AM", "2018-05-03T07:08:00"),
+        ("2018-05-03 7:08pm", "2018-05-03T19:08:00"),
+        ("2018-05-03 12:08:09 a.m.", "2018-05-03T00:08:09"),
+        ("2018-05-03 12:08 PM", "2018-05-03T12:08:00"),
     ],
 )
 def test_dates_are_kept_in_one_form(reported: str, kept: str) -> None:
@@ -381,7 +385,10 @@ def test_dates_are_kept_in_one_form(reported: str, kept: str) -> None:
 
 @pytest.mark.parametrize(
     "reported",
-    ["201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "20180503T708", "May", "２０１８"],
+    [
+        *("201805", "03/05/2018", "2018-13", "2018-05-03T25:00", "20180503T708", "May", "２０１８"),
+        *("2018-05-03 13:08 PM", "2018-05-03 0:08 AM", "2018-05-03 7 AM", "2018-05-03 PM"),
+    ],
 )
 def test_dates_that_could_only_be_guessed_are_refused(reported: str) -> None:
     with pytest.raises(FlukeprintError, match="is not a date"):
@@ -440,6 +447,7 @@ def test_an_error_shows_a_date_as_its_owner_wrote_it(text: str, order: str, said
 def test_a_date_as_a_spreadsheet_writes_it() -> None:
     assert checked_fact("date", "1.5.2026 8:05", "dmy") == "2026-05-01T08:05:00"
     assert checked_fact("date", "5/1/2026 18:05:09", "mdy") == "2026-05-01T18:05:09"
+    assert checked_fact("date", "5/1/2026 6:05:09 PM", "mdy") == "2026-05-01T18:05:09"
 
 
 def test_a_folder_by_a_link_that_leads_below_the_root(kaggle: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from flukeprint.errors import FlukeprintError
 DATE = re.compile(
     r"(?P<year>\d{4})(?:(?P<part>[-/:.]?)(?P<month>\d\d)(?:(?P=part)(?P<day>\d\d))?)?"
     r"(?:[T ](?P<hour>\d\d|\d(?=:)):?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:\.\d+)?)?"
-    r"(?P<zone>Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?",
+    r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?(?P<zone>Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?",
     re.ASCII,
 )
 TURNED = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})((?:[T ].*)?)", re.ASCII)
@@ -64,9 +64,10 @@ def _date(text: str, order: str) -> str:
             f"{text[:40]!r} is not a date; write YYYY-MM-DD, or YYYY, or YYYY-MM"
             + (" (import --dates dmy or mdy reads such)" if hint else "")
         )
+    hour = _hour(parts["hour"], parts["half"])
     try:
         date(int(parts["year"]), int(parts["month"] or 1), int(parts["day"] or 1))
-        time(int(parts["hour"] or 0), int(parts["minute"] or 0), int(parts["second"] or 0))
+        time(hour, int(parts["minute"] or 0), int(parts["second"] or 0))
     except ValueError as error:
         raise FlukeprintError(
             f"{text[:40]!r} is not a date: {error}{_turned_around(text, order)}"
@@ -74,8 +75,16 @@ def _date(text: str, order: str) -> str:
     day = "-".join(part for part in (parts["year"], parts["month"], parts["day"]) if part)
     if not parts["hour"]:
         return day
-    clock = f"{parts['hour']:0>2}:{parts['minute']}:{parts['second'] or '00'}"
+    clock = f"{hour:0>2}:{parts['minute']}:{parts['second'] or '00'}"
     return f"{day}T{clock}{parts['zone'] or ''}"
+
+
+def _hour(hour: str | None, half: str | None) -> int:
+    """The hour of the day, 99 where a clock of twelve hours knows none such."""
+    if not half:
+        return int(hour or 0)
+    shown = int(hour or 0)
+    return shown % 12 + 12 * (half in "Pp") if 1 <= shown <= 12 else 99
 
 
 def _turned_around(text: str, order: str) -> str:
