@@ -37,8 +37,8 @@ from flukeprint.training.export import export
 from flukeprint.training.train import train
 
 SETTINGS = (
-    *("epochs=20", "height_px=64", "width_px=64", "early_share=0", "query_share=0.2"),
-    *("validate_every=20", "localiser_steps=2000"),
+    *("epochs=16", "height_px=64", "width_px=64", "early_share=0", "query_share=0.2"),
+    *("validate_every=16", "localiser_steps=1000"),
 )
 
 

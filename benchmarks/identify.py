@@ -4,8 +4,7 @@
 
 Prints ratios of times taken in this one run, alternating, the fastest of each kind: identify from
 nothing against decoding the same photos and running the bare networks on ready batches; identify
-with the gallery remembered against from nothing; the same with the model ``best``, from nothing;
-and the peak memory of the command.
+with the gallery remembered against from nothing; and the peak memory of the command.
 """
 
 from __future__ import annotations
@@ -47,17 +46,12 @@ def main() -> None:
         photos = find_photos([options.queries])
         asked, others = photos[: options.count], photos[options.count : 2 * options.count]
         gallery = list({row.path for row in read_table(options.gallery).rows})
-        floors, colds, warms, bests = [], [], [], []
-        memory = 0
+        floors, colds, warms = [], [], []
         for _ in range(ROUNDS):
             floors.append(unavoidable(gallery + asked))
             with tempfile.TemporaryDirectory() as cache:
                 colds.append(identify(options.gallery, asked, Path(cache)))
                 warms.append(identify(options.gallery, others, Path(cache)))
-            # Of all commands so far: the larger model's is left out of the first round's figure.
-            memory = memory or resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-            with tempfile.TemporaryDirectory() as cache:
-                bests.append(identify(options.gallery, asked, Path(cache), "best"))
         cold, warm = min(colds), min(warms)
         floor = min(decode + session for decode, session in floors)
         result = {
@@ -67,8 +61,9 @@ def main() -> None:
             "identify / (decode + bare networks)": round(cold / floor, 3),
             "decode's share of the floor": round(min(d for d, _ in floors) / floor, 3),
             "other queries, gallery remembered / first run": round(warm / cold, 3),
-            "the same with --model best / first run": round(min(bests) / cold, 3),
-            "peak memory of the command, MiB": round(memory / 1024),
+            "peak memory of the command, MiB": round(
+                resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            ),
         }
         text = json.dumps(result, indent=1)
         sys.stdout.write(text + "\n")
@@ -98,7 +93,7 @@ def _decodes(path: Path) -> bool:
     return not isinstance(photo, Failure) and not isinstance(decode_grey(photo), Failure)
 
 
-def identify(gallery: Path, asked: list[Path], cache: Path, model: str = "default") -> float:
+def identify(gallery: Path, asked: list[Path], cache: Path) -> float:
     """Seconds that the command takes, start to end."""
     with tempfile.TemporaryDirectory() as folder:
         for photo in asked:
@@ -106,7 +101,6 @@ def identify(gallery: Path, asked: list[Path], cache: Path, model: str = "defaul
         command = [
             sys.executable, "-m", "flukeprint", "identify", folder,
             "--gallery", str(gallery), "--cache", str(cache), "--kaggle", f"{folder}/out.csv",
-            "--model", model,
         ]  # fmt: skip
         started = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Rebuild the models that ship with flukeprint. Needs the extra flukeprint[train], a labelled
+# Rebuild the model that ships with flukeprint, `default` and `best` in one. Needs the extra flukeprint[train], a labelled
 # collection DATA with boxes.csv and not_flukes beside its photos, and a folder of unlabelled ones.
 #
 #     sh models/rebuild.sh DATA UNLABELLED OUT
@@ -37,10 +37,17 @@ anew "$out/third.fluke" --out "$out/fourth" --config "$here/second_round.toml" -
 [ -e "$out/fourth.fluke" ] || flukeprint export "$out/fourth" --out "$out/fourth.fluke"
 anew "$out/fourth.fluke" --out "$out/fifth" --config "$here/second_round.toml" --set epochs=60 \
     --weights "$out/small/weights.safetensors"
-[ -e "$out/default.fluke" ] || flukeprint export "$out/fifth" --out "$out/default.fluke"
+[ -e "$out/fifth.fluke" ] || flukeprint export "$out/fifth" --out "$out/fifth.fluke"
 
-# The sixth begins there once more, with the names that the fifth is sure of. What ships as `default`
-# is the fifth alone, what ships as `best` is both side by side.
-anew "$out/default.fluke" --out "$out/sixth" --config "$here/second_round.toml" --set epochs=60 \
+# The sixth begins there once more, with the names that the fifth is sure of. Side by side the two are
+# the teacher of the seventh, which begins by chance, and learns to embed as they do, too.
+anew "$out/fifth.fluke" --out "$out/sixth" --config "$here/second_round.toml" --set epochs=60 \
     --weights "$out/small/weights.safetensors"
-flukeprint export "$out/fifth" "$out/sixth" --out "$out/best.fluke"
+[ -e "$out/teachers.fluke" ] ||
+    flukeprint export "$out/fifth" "$out/sixth" --out "$out/teachers.fluke"
+anew "$out/teachers.fluke" --out "$out/small-distilled" --set distil_weight=10 --set epochs=24 \
+    --set height_px=64 --set width_px=64 --set early_share=0 --set validate_every=12
+anew "$out/teachers.fluke" --out "$out/seventh" --config "$here/second_round.toml" \
+    --set distil_weight=10 --set epochs=36 --set validate_every=6 \
+    --weights "$out/small-distilled/weights.safetensors"
+[ -e "$out/default.fluke" ] || flukeprint export "$out/seventh" --out "$out/default.fluke"

@@ -276,7 +276,7 @@ def crop(
 )
 @MODEL
 def demo(out: Path, model_path: Path | None) -> None:
-    """Draw a catalogue of 40 whales and identify new photos of them and of 10 strangers."""
+    """Draw a catalogue of 40 whales and identify new photos of them and of 20 strangers."""
     from flukeprint.console import demo_summary
     from flukeprint.console_progress import progress_bar
     from flukeprint.demo import run_demo

@@ -34,7 +34,7 @@ class Drawing:
 
     whales: int = 40
     photos: int = 3
-    strangers: int = 10
+    strangers: int = 20
     queries: int = 1
     seed: int = 2019
 
