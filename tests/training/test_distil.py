@@ -28,6 +28,7 @@ from flukeprint.training.loop import Trainer
 from flukeprint.training.networks import BothSides
 from flukeprint.training.objective import Objective
 from flukeprint.training.runfolder import RunFolder
+from flukeprint.training.sampling import with_others
 from flukeprint.training.taught import kept_taught
 from flukeprint.training.train import train
 from tests.training.conftest import FinishedRun
@@ -83,9 +84,23 @@ def _lesson(named: int, unnamed: int) -> Lesson:
     return Lesson(crops.repeat(1, 1, 31, 31), labels, ("a", "b"), counts, targets)
 
 
-@pytest.mark.parametrize(("unnamed", "wanted"), [(0, 3), (2, 3), (7, 3), (7, 0)])
-def test_each_batch_has_its_share_of_nobody(unnamed: int, wanted: int) -> None:
-    """Three batches of four; all of nobody's pictures are shown before one is shown again."""
+@pytest.mark.parametrize(("others", "count"), [(1, 3), (2, 3), (7, 3), (7, 0)])
+def test_each_batch_has_its_share_of_others(others: int, count: int) -> None:
+    """Three batches of four; all others are shown before one is shown again."""
+    order = list(torch.split(torch.arange(12), 4))
+    numbers = torch.arange(12, 12 + others)
+    made = with_others(order, numbers, count, torch.Generator().manual_seed(0))
+    for before, after in zip(order, made, strict=True):
+        assert after[:4].tolist() == before.tolist()
+        assert len(after) == 4 + count
+    shown = torch.cat([after[4:] for after in made])
+    for start in range(0, len(shown), others):
+        some = shown[start : start + others].tolist()
+        assert len(set(some)) == len(some) and set(some) <= set(numbers.tolist())
+
+
+@pytest.mark.parametrize("unnamed", [0, 7])
+def test_an_epoch_with_pictures_of_nobody(unnamed: int) -> None:
     config = TrainConfig(
         backbone="test_resnet",
         embedding_size=4,
@@ -93,20 +108,11 @@ def test_each_batch_has_its_share_of_nobody(unnamed: int, wanted: int) -> None:
         height_px=24,
         width_px=24,
         distil_weight=1.0,
-        distil_photos=wanted,
+        distil_photos=3,
         teacher="t",
         unlabelled="u",
     )
     trainer = Trainer(_lesson(12, unnamed), config, CPU)
-    order = list(torch.split(torch.arange(12), 4))
-    made = trainer._with_unnamed(order, torch.Generator().manual_seed(0))
-    for before, after in zip(order, made, strict=True):
-        assert after[:4].tolist() == before.tolist()
-        assert len(after) == 4 + (wanted if unnamed else 0)
-    shown = torch.cat([after[4:] for after in made]) - 12
-    for start in range(0, len(shown), max(unnamed, 1)):
-        some = shown[start : start + unnamed].tolist()
-        assert len(set(some)) == len(some) and set(some) <= set(range(unnamed))
     seen: list[int] = []
     assert trainer.run_epoch(seen.append) > 0
     assert sum(seen) == 12, "the bar counts named pictures"

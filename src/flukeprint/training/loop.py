@@ -32,7 +32,7 @@ from flukeprint.training.networks import Network
 from flukeprint.training.objective import Objective
 from flukeprint.training.pretrained import load_backbone
 from flukeprint.training.runfolder import RunFolder
-from flukeprint.training.sampling import batches
+from flukeprint.training.sampling import batches, with_others
 from flukeprint.training.validate import Scores, Validation, validate
 
 Report = Callable[[str], object]
@@ -101,8 +101,9 @@ class Trainer:
         draws = torch.Generator(self.device.name).manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         order = batches(self.lesson.labels, config, generator)
-        if self.lesson.targets is not None:
-            order = self._with_unnamed(order, generator)
+        unnamed = torch.arange(len(self.lesson.labels), len(self.lesson.crops))
+        if len(unnamed):
+            order = with_others(order, unnamed, config.distil_photos, generator)
         if transfer.in_head_phase(config, self.epoch) and self.bottlenecks is None:
             size = config.height_px, config.width_px
             self.bottlenecks = transfer.bottlenecks(
@@ -119,20 +120,6 @@ class Trainer:
         if not transfer.in_head_phase(config, self.epoch):
             self.bottlenecks = None  # half a gigabyte for a large network
         return total / len(order)
-
-    def _with_unnamed(self, order: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-        """The batches, with ``distil_photos`` pictures of nobody behind each, no two in an epoch
-        the same while there are enough.
-        """
-        named, unnamed = len(self.lesson.labels), len(self.lesson.crops) - len(self.lesson.labels)
-        wanted = self.config.distil_photos if unnamed else 0
-        rounds = -(-wanted * len(order) // max(unnamed, 1))
-        drawn = [torch.randperm(unnamed, generator=generator) for _ in range(rounds)]
-        places = torch.cat([torch.empty(0, dtype=torch.int64), *drawn]) + named
-        return [
-            torch.cat([chosen, places[batch * wanted : (batch + 1) * wanted]])
-            for batch, chosen in enumerate(order)
-        ]
 
     def _step(self, chosen: Tensor, progress: float, draws: torch.Generator) -> float:
         config = self.config

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,22 @@ def batches(labels: Tensor, config: TrainConfig, generator: torch.Generator) -> 
     order = shown[epoch_order(labels[shown], config.balance_power, generator)]
     full = max(len(order) // config.batch_size, 1) * config.batch_size
     return list(torch.split(order[:full], config.batch_size))
+
+
+def with_others(
+    order: Sequence[Tensor], others: Tensor, count: int, generator: torch.Generator
+) -> list[Tensor]:
+    """Batches of picture indices with ``count`` of ``others`` (M,) int64 behind each.
+
+    M is 1 or more. All others are drawn before one is drawn again.
+    """
+    rounds = -(-count * len(order) // len(others))
+    drawn = [others[torch.randperm(len(others), generator=generator)] for _ in range(rounds)]
+    places = torch.cat([others[:0], *drawn])
+    return [
+        torch.cat([chosen, places[batch * count : (batch + 1) * count]])
+        for batch, chosen in enumerate(order)
+    ]
 
 
 def epoch_order(labels: Tensor, balance_power: float, generator: torch.Generator) -> Tensor:
