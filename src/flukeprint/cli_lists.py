@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,26 +79,24 @@ def whales(file: Path, as_json: bool) -> None:
 
     with cli_decisions.open_to_read(file) as book:
         everything, names = book.photos_and_names()
-        aliases = {number: book.individual(number).aliases for number in names}
-    of_whale: dict[int, list[PhotoNow]] = defaultdict(list)
-    for photo in everything:
-        if photo.individual is not None:
-            of_whale[photo.individual].append(photo)
-    for number, name in sorted(names.items(), key=lambda item: item[1]):
-        dates = sorted(photo.date for photo in of_whale[number] if photo.date)
-        count, seen = len(of_whale[number]), dates[:1] + dates[-1:]
+        found = [book.individual(number) for number in sorted(names, key=names.__getitem__)]
+    date_of = {photo.number: photo.date for photo in everything}
+    for whale in found:
+        dates = sorted(filter(None, map(date_of.get, whale.photos)))
+        seen = dates[:1] + dates[-1:]
         if as_json:
             body = {
-                **{"individual": number, "name": name, "aliases": aliases[number]},
-                **{"photos": count, "first": seen[0] if seen else "", "last": (seen or [""])[-1]},
+                **{"individual": whale.number, "name": whale.name, "aliases": whale.aliases},
+                **{"photos": len(whale.photos)},
+                **{"first": "".join(seen[:1]), "last": "".join(seen[-1:])},
             }
             click.echo(json.dumps(body))
             continue
         when = " to ".join(dict.fromkeys(seen))
-        also = f"also {', '.join(aliases[number])}" if aliases[number] else ""
-        say("  ".join(filter(None, [name, plural(count, "photo"), when, also])))
+        also = f"also {', '.join(whale.aliases)}" if whale.aliases else ""
+        say("  ".join(filter(None, [whale.name, plural(len(whale.photos), "photo"), when, also])))
     if not as_json:
-        click.echo(plural(len(names), "individual"))
+        click.echo(plural(len(found), "individual"))
 
 
 COMMANDS = (photos, whales)
