@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.training.small import SETTINGS, Nursery, write_whales
+from tests.training.small import BRIEF, SETTINGS, Nursery, write_whales
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,6 +47,21 @@ def finished(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Fini
     attempt = nursery.train(data, folder / "run", SETTINGS)
     assert attempt.code == 0, attempt.lines
     return FinishedRun(folder / "run", data, tuple(attempt.lines))
+
+
+@pytest.fixture(scope="session")
+def teacher(finished: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the split of ``finished`` that takes every photo for a fluke, exported beside it."""
+    pytest.importorskip("onnx", reason="the teacher is an exported run")
+    from flukeprint.training.config import read_config
+    from flukeprint.training.export import export
+    from flukeprint.training.train import train
+
+    folder = tmp_path_factory.mktemp("teacher")
+    config = read_config(None, [*BRIEF, "localise=false", "drawn_whales=0"])
+    train(finished.data, folder / "run", config, device="cpu")
+    export(folder / "run", folder / "teacher.fluke")
+    return folder / "teacher.fluke"
 
 
 @pytest.fixture

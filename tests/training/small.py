@@ -32,6 +32,7 @@ SETTINGS = [
     "localiser_steps=4",
     "validate_every=2",
 ]
+BRIEF = [*SETTINGS, "epochs=1", "validate_every=1", "early_share=0"]
 
 
 def write_whales(folder: Path, *, whales: int = 10, photos: int = 4, unidentified: int = 0) -> Path:

@@ -32,10 +32,9 @@ from flukeprint.training.sampling import with_others
 from flukeprint.training.taught import kept_taught
 from flukeprint.training.train import train
 from tests.training.conftest import FinishedRun
-from tests.training.small import SETTINGS
+from tests.training.small import BRIEF
 
 CPU = Device("cpu", bf16=False)
-BRIEF = [*SETTINGS, "epochs=1", "validate_every=1", "early_share=0"]
 
 
 def test_imitation_by_hand() -> None:
@@ -116,16 +115,6 @@ def test_an_epoch_with_pictures_of_nobody(unnamed: int) -> None:
     seen: list[int] = []
     assert trainer.run_epoch(seen.append) > 0
     assert sum(seen) == 12, "the bar counts named pictures"
-
-
-@pytest.fixture(scope="module")
-def teacher(finished: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the split of ``finished`` that takes every photo for a fluke, exported beside it."""
-    folder = tmp_path_factory.mktemp("teacher")
-    config = read_config(None, [*BRIEF, "localise=false", "drawn_whales=0"])
-    train(finished.data, folder / "run", config, device="cpu")
-    export(folder / "run", folder / "teacher.fluke")
-    return folder / "teacher.fluke"
 
 
 def test_targets_are_the_networks_embeddings_of_one_side(teacher: Path) -> None:

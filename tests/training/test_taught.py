@@ -32,9 +32,7 @@ from flukeprint.training.sides import split_for_training
 from flukeprint.training.taught import Taught, kept_taught, taught_photos
 from flukeprint.training.train import train
 from tests.training.conftest import FinishedRun
-from tests.training.small import SETTINGS
-
-BRIEF = [*SETTINGS, "epochs=1", "validate_every=1", "early_share=0"]
+from tests.training.small import BRIEF
 
 
 def test_only_sure_answers_count() -> None:
@@ -76,16 +74,6 @@ def test_nearest_is_brute_forces(count: int, block: int, seed: int) -> None:
         assert found == pytest.approx(float(cosine[one]), abs=1e-5)
     if count == 1:
         assert nearest.tolist() == [-1]
-
-
-@pytest.fixture(scope="module")
-def teacher(finished: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that takes every photo for a fluke, on the split of ``finished``."""
-    folder = tmp_path_factory.mktemp("teacher")
-    config = read_config(None, [*BRIEF, "localise=false", "drawn_whales=0"])
-    train(finished.data, folder / "run", config, device="cpu")
-    export(folder / "run", folder / "teacher.fluke")
-    return folder / "teacher.fluke"
 
 
 @pytest.fixture(scope="module")
