@@ -30,12 +30,15 @@ from flukeprint.collection import read_collection
 from flukeprint.console_progress import progress_bar
 from flukeprint.evaluate import Report
 from flukeprint.files import check_outside, make_folder, write_bytes, write_text
-from flukeprint.records import NEW_WHALE
+from flukeprint.outputs import interval_text
+from flukeprint.records import Interval, whale_apart
 from flukeprint.reliability import reliability_plot
 from flukeprint.scoring import RUN_MODEL, evaluate_target
 from flukeprint.training.config import TrainConfig, read_config
 from flukeprint.training.export import export
+from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.train import train
+from markdown_table import table_text
 
 SETTINGS = (
     *("epochs=40", "height_px=64", "width_px=64", "early_share=0", "query_share=0.2"),
@@ -46,7 +49,8 @@ SETTINGS = (
 def asked(data: Path, run: Path, config: TrainConfig) -> list[Report]:
     """Train, export and score one run; what is done already is only scored."""
     with progress_bar() as progress:
-        if not (run / RUN_MODEL).is_file():
+        # A run of other settings is no such run; train says so and what to do.
+        if not ((run / RUN_MODEL).is_file() and RunFolder(run).is_of(config)):
             train(data, run, config, progress=progress)
             collection = read_collection(data, progress)
             export(run, run / RUN_MODEL, progress=progress, collection=collection)
@@ -59,7 +63,7 @@ def pooled(reports: Sequence[Report]) -> dict[str, Any]:
     rows = [row for report in reports for row in report.queries]
     said = np.array([row["probability"] for row in rows])
     right = np.array([float(row["place"] == 1) for row in rows])
-    clusters = [row["photo"] if row["truth"] == NEW_WHALE else row["truth"] for row in rows]
+    clusters = [whale_apart(row["truth"], row["photo"]) for row in rows]
     error = metrics.bootstrap(
         lambda often: {"error": metrics.calibration_error(said, right, weights=often)}, clusters
     )["error"]
@@ -81,25 +85,19 @@ def pooled(reports: Sequence[Report]) -> dict[str, Any]:
     }
 
 
-def table_text(found: dict[str, dict[str, Any]]) -> str:
-    """A row for each protocol, Markdown."""
-    rates = list(next(iter(found.values()))["missed"])
-    columns = [
-        *("protocol", "queries", "first answers right", "calibration error", "by chance alone"),
-        *(f"missed, asked {float(rate):.0%}" for rate in rates),
-    ]
-    lines = [columns, ["---"] * len(columns)]
-    for protocol, one in found.items():
-        error = one["calibration_error"]
-        interval = f"{error['value']:.3f} ({error['low']:.3f}-{error['high']:.3f})"
-        shares = [f"{one['missed'][rate]:.1%}" for rate in rates]
-        lines.append(
-            [
-                *(protocol, f"{one['queries']:,}", f"{one['first_answers_right']:.3f}", interval),
-                *(f"{one['by_chance']:.3f}", *shares),
-            ]
-        )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def row_of(protocol: str, found: dict[str, Any]) -> dict[str, str]:
+    """What the table says of a protocol."""
+    return {
+        "protocol": protocol,
+        "queries": f"{found['queries']:,}",
+        "first answers right": f"{found['first_answers_right']:.3f}",
+        "calibration error": interval_text(Interval(**found["calibration_error"])),
+        "by chance alone": f"{found['by_chance']:.3f}",
+        **{
+            f"missed, asked {float(rate):.0%}": f"{missed:.1%}"
+            for rate, missed in found["missed"].items()
+        },
+    }
 
 
 def main() -> None:
@@ -129,11 +127,12 @@ def main() -> None:
         make_folder(options.out)
         body = {"seeds": options.seeds, "settings": [*SETTINGS, *options.settings], **found}
         write_text(options.out / "calibration.json", json.dumps(body, indent=1) + "\n")
-        write_text(options.out / "calibration.md", table_text(found))
+        table = table_text([row_of(protocol, one) for protocol, one in found.items()])
+        write_text(options.out / "calibration.md", table)
         for protocol, one in found.items():
             plot = reliability_plot(one["bins"], one["calibration_error"]["value"])
             write_bytes(options.out / f"reliability-{protocol}.png", plot)
-        print(table_text(found), end="")
+        print(table, end="")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from flukeprint.rank import GalleryIndex
 from flukeprint.records import NEW_WHALE, Interval, Split, Table
 from flukeprint.scoring import embed_collection, own_split
 from flukeprint.splits import check_leaks, read_split
+from markdown_table import table_text
 
 Figures = NDArray[np.float64]
 """For each encounter: probability of the truth, first answer right, logarithmic loss: (E, 3)."""
@@ -96,13 +97,6 @@ def rows_of(measured: dict[str, Figures]) -> list[dict[str, str]]:
 def _interval(values: NDArray[np.float64]) -> Interval:
     clusters = [str(place) for place in range(len(values))]
     return bootstrap(lambda often: {"mean": weighted_mean(values, often)}, clusters)["mean"]
-
-
-def table_text(rows: list[dict[str, str]]) -> str:
-    """The rows as a Markdown table."""
-    columns = list(dict.fromkeys(column for row in rows[::-1] for column in row))
-    lines = [columns, ["---"] * len(columns), *([row.get(c, "-") for c in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from flukeprint.evaluate import Report, answers_of
 from flukeprint.files import check_outside, make_folder, read_json, write_text
 from flukeprint.forecasts import ANSWERS
 from flukeprint.progress import Progress, no_progress
-from flukeprint.records import NEW_WHALE, Interval
+from flukeprint.records import NEW_WHALE, Interval, whale_apart
 from flukeprint.scoring import RUN_MODEL
 from flukeprint.tables import fingerprint
 from flukeprint.training.config import TrainConfig
@@ -108,8 +108,7 @@ def pooled(reports: Sequence[Report]) -> dict[str, Interval]:
             "top1_known": metrics.weighted_mean(first, weights * known),
         }
 
-    # Queries of new whales do not occur in folds; elsewhere each would be a whale by itself.
-    clusters = [row["photo"] if row["truth"] == NEW_WHALE else row["truth"] for row in rows]
+    clusters = [whale_apart(row["truth"], row["photo"]) for row in rows]
     return metrics.bootstrap(statistics, clusters)
 
 
