@@ -44,6 +44,7 @@ from flukeprint.progress import Progress
 from flukeprint.records import NEW_WHALE, LabelledPhoto
 from flukeprint.scoring import embed_collection
 from flukeprint.suspicions import TWO_NAMES, TWO_WHALES, WRONG_NAME, Audit, audit
+from markdown_table import table_text
 
 WITHIN = (50, 100, 300)  # suspicions of a kind that a person may look at
 SEEDS = (0, 1, 2)
@@ -324,47 +325,48 @@ def _for_json(one: Outcome) -> dict[str, Any]:
 
 def tables(body: dict[str, Any]) -> str:
     """Markdown: what was found by seed and on average, and by how many photos could tell."""
-    lines = [
-        f"{body['whales']} whales that the model has not seen, {body['photos']} photos, "
-        f"{body['whales with several photos']} whales with several; model {body['model'][:12]}",
-        "",
-        "| planted | seed | planted | judged | suspicions | "
-        + " | ".join(f"in first {within}" for within in WITHIN)
-        + " | by chance |",
-        "| --- " * (6 + len(WITHIN)) + "|",
-    ]
+    by_seed: list[dict[str, str]] = []
+    by_photos: list[dict[str, str]] = []
     for kind, label in KINDS.items():
         for one in body["seeds"]:
             own = [fault for fault in one["faults"] if fault["kind"] == kind]
-            cells = [label, one["seed"], len(own), one["judged"][kind], one["suspicions"][kind]]
             judged = max(one["judged"][kind], 1)
-            lines.append(_line([*cells, *_shares(own), share(min(WITHIN[-1] / judged, 1.0))]))
+            by_seed.append(
+                {
+                    "planted": label,
+                    "seed": str(one["seed"]),
+                    "faults": str(len(own)),
+                    "judged": str(one["judged"][kind]),
+                    "suspicions": str(one["suspicions"][kind]),
+                    **_shares(own),
+                    "by chance": share(min(WITHIN[-1] / judged, 1.0)),
+                }
+            )
         if label in body["mean"]:
-            means = [share(body["mean"][label][str(within)]) for within in WITHIN]
-            lines.append(_line([label, "mean", "", "", "", *means, ""]))
-    lines += ["", "| planted | photos that can tell | planted | "]
-    lines[-1] += " | ".join(f"in first {within}" for within in WITHIN) + " |"
-    lines.append("| --- " * (3 + len(WITHIN)) + "|")
-    for kind, label in KINDS.items():
+            means = {f"in first {n}": share(body["mean"][label][str(n)]) for n in WITHIN}
+            blank = dict.fromkeys(by_seed[-1], "-")
+            by_seed.append(blank | {"planted": label, "seed": "mean", **means})
         every = [f for one in body["seeds"] for f in one["faults"] if f["kind"] == kind]
         for words, part in (
             ("1", [fault for fault in every if fault["fewer"] == 1]),
             ("2 or more", [fault for fault in every if fault["fewer"] > 1]),
         ):
-            lines.append(_line([label, words, len(part), *_shares(part)]))
-    return "\n".join(lines) + "\n"
+            row = {"planted": label, "photos that can tell": words, "faults": str(len(part))}
+            by_photos.append(row | _shares(part))
+    return (
+        f"{body['whales']} whales that the model has not seen, {body['photos']} photos, "
+        f"{body['whales with several photos']} whales with several; model {body['model'][:12]}\n\n"
+        f"{table_text(by_seed)}\n{table_text(by_photos)}"
+    )
 
 
-def _shares(faults: Sequence[dict[str, Any]]) -> list[str]:
-    """The shares of these faults within each of the first so many."""
-    if not faults:
-        return ["" for _ in WITHIN]
+def _shares(faults: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The shares of these faults, if there are any, within each of the first so many."""
     places = [fault["place"] for fault in faults]
-    return [share(sum(0 < p <= within for p in places) / len(places)) for within in WITHIN]
-
-
-def _line(cells: Iterable[object]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
+    return {
+        f"in first {n}": share(sum(0 < p <= n for p in places) / len(places)) if places else "-"
+        for n in WITHIN
+    }
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ from flukeprint.rank import best_photos
 from flukeprint.records import NEW_WHALE, Failure, Interval, LabelledPhoto, Split, whale_apart
 from flukeprint.scoring import embed_collection, own_split
 from flukeprint.splits import check_leaks
+from markdown_table import table_text
 
 PHOTOS = ((1, 1), (2, 2), (3, 3), (4, 5), (6, None))  # of the true whale: from, to
 MOST = (1, 2, 3, 5)  # photos kept of each whale
@@ -275,17 +276,21 @@ def by_quality(subject: Subject, rows: Sequence[Row]) -> list[Part]:
 
 def tables(groups: dict[str, list[Part]]) -> str:
     """A Markdown table for each group."""
-    blocks = []
-    for title, parts in groups.items():
-        lines = [
-            f"| {title} | known | new | MAP@5 | top-1, known whales |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        for part in parts:
-            cells = [interval_text(part.scores[name]) for name in ("map5", "top1_known")]
-            lines.append(f"| {part.label} | {part.known} | {part.new} | {' | '.join(cells)} |")
-        blocks.append("\n".join(lines) + "\n")
-    return "\n".join(blocks)
+    return "\n".join(
+        table_text(
+            [
+                {
+                    title: part.label,
+                    "known": str(part.known),
+                    "new": str(part.new),
+                    "MAP@5": interval_text(part.scores["map5"]),
+                    "top-1, known whales": interval_text(part.scores["top1_known"]),
+                }
+                for part in parts
+            ]
+        )
+        for title, parts in groups.items()
+    )
 
 
 def plot(groups: dict[str, list[Part]]) -> bytes:
