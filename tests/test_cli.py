@@ -328,6 +328,23 @@ def test_crop_never_writes_over_a_photo_that_is_linked_to(
     assert sorted(path.name for path in photo.parent.iterdir()) == ["a-2.png", "a.png"]
 
 
+def test_crop_numbers_its_file_where_somebody_elses_has_the_name(
+    model_path: Path,
+    write_picture: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The folder holds none of the photos asked about, but pictures of its owner."""
+    photo = write_picture(tmp_path / "photos" / "a.jpg", picture(1))
+    mine = write_picture(tmp_path / "mine" / "a.png", picture(2))
+    before = mine.read_bytes()
+    for _ in range(2):  # and its own crop again
+        call(monkeypatch, capsys, "crop", photo, "--model", model_path, "--out", mine.parent)
+        assert sorted(path.name for path in mine.parent.iterdir()) == ["a-2.png", "a.png"]
+        assert mine.read_bytes() == before
+
+
 def test_crop_again_writes_the_same_names(
     model_path: Path,
     write_picture: Write,

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,25 @@ def test_a_look_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         "sea.jpg  no fluke seen (fluke 12 %)",
         "bad.jpg: damaged picture: cut short",
     ]
+
+
+def test_quality_and_what_was_odd_stand_beside_the_answer(
+    capsys: pytest.CaptureFixture[str], window: Window
+) -> None:
+    odd = replace(KNOWN, photo="b.jpg", look=seen(0.25, others=1, upside_down=True))
+    answers = [replace(KNOWN, look=seen(0.625)), odd]
+    answers_table(answers, 1)
+    rows = [
+        "photo  quality   new  likeliest whales",
+        "a.jpg     0.62  12 %  w_1 50 %",
+        "b.jpg     0.25  12 %  w_1 50 %",
+    ]
+    notes = "the largest of 2 flukes is used; upside down, turned; poor photo"
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:3] == [*rows[:2], f"{rows[2]}  ({notes})"]
+    stream = window(80)
+    answers_table(answers, 1)
+    assert stream.getvalue().splitlines()[:4] == [*rows, f"  {notes}"]
 
 
 def test_only_the_asked_for_whales_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -185,11 +185,11 @@ def test_a_csv_has_the_named_columns_and_guards_formulas(tmp_path: Path) -> None
     write_csv([asked, UNREAD, harmful, NO_FLUKE], 2, tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines() == [
         '"photo","fluke","quality","new","to_review",'
-        '"answer_1","probability_1","answer_2","probability_2","error"',
-        '"flukes/a.jpg",1.0,0.625,0.125,3,"w_1",0.5,"w_2",0.25,""',
-        '"b.jpg","","","","","","","","","the file is empty (0 bytes)"',
-        '"\'=cmd|\' /C calc\'!A0","","",0.5,"","\'-w;=1",0.5,"","",""',
-        '"c.jpg",0.125,0.25,"","","","","","",""',
+        '"answer_1","probability_1","answer_2","probability_2","remarks","error"',
+        '"flukes/a.jpg",1.0,0.625,0.125,3,"w_1",0.5,"w_2",0.25,"",""',
+        '"b.jpg","","","","","","","","","","the file is empty (0 bytes)"',
+        '"\'=cmd|\' /C calc\'!A0","","",0.5,"","\'-w;=1",0.5,"","","",""',
+        '"c.jpg",0.125,"","","","","","","","no fluke seen",""',
     ]
 
 
@@ -209,7 +209,7 @@ def read_back(path: Path) -> list[Identification]:
             float(new) if new else None,
             unguard(error) or None,
         )
-        for photo, _, _, new, _, *named, error in rows
+        for photo, _, _, new, _, *named, _, error in rows
     ]
 
 

@@ -37,9 +37,10 @@ def test_new_whale_takes_its_place_by_probability(given: Identification, labels:
     assert five_labels(given, FILLER) == labels
 
 
-def test_new_whale_is_among_the_five_even_when_it_is_the_least_likely() -> None:
-    whales = {name: 0.19 - n / 1_000 for n, name in enumerate("abcde")}
-    assert five_labels(answer("q", 0.0, **whales), FILLER) == ["a", "b", "c", "d", NEW_WHALE]
+def test_new_whale_is_left_out_where_five_whales_are_likelier() -> None:
+    whales = {name: 0.19 - n / 1_000 for n, name in enumerate("abcdef")}
+    assert five_labels(answer("q", 0.0, **whales), FILLER) == list("abcde")
+    assert five_labels(answer("q", 0.1865, **whales), FILLER) == ["a", "b", "c", "d", NEW_WHALE]
 
 
 def test_fillers_are_the_whales_with_most_photos_ties_by_name() -> None:

@@ -327,15 +327,18 @@ def _stop(message: str, code: int) -> None:
 
 
 def _taken(out: Path, photos: Sequence[Path]) -> set[str]:
-    """Names in ``out`` that no crop may have, in lower case: all, where one of the photos is there.
+    """Names in ``out`` that no crop may have, in lower case: of all but earlier crops.
 
-    A folder for crops alone is written to again.
+    Where one of the photos is there, a crop may be one of them, and none is written over.
     """
+    from flukeprint.look import is_crop
+
+    if not out.is_dir():
+        return set()
     # Also what a link leads to is a photo that no crop may replace.
     places = (Path(place) for path in photos for place in (path, os.path.realpath(path)))
-    if not any(_is_in(place, out) for place in places):
-        return set()
-    return {name.lower() for name in os.listdir(out)}
+    asked = any(_is_in(place, out) for place in places)
+    return {name.lower() for name in os.listdir(out) if asked or not is_crop(out / name)}
 
 
 def _is_in(path: Path, folder: Path) -> bool:

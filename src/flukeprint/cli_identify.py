@@ -116,8 +116,8 @@ class Wanted(NamedTuple):
     "--top",
     default=5,
     show_default=True,
-    type=click.IntRange(1, 100),
-    help="How many whales to name.",
+    type=click.IntRange(1),
+    help="How many whales to name, at most.",
 )
 @MODEL
 @CACHE

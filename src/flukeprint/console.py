@@ -66,8 +66,13 @@ def answers_table(answers: Sequence[Identification], top: int) -> None:
 
 
 def _print_rows(console: Console, answers: Sequence[Identification], top: int) -> None:
-    """A column each for photo, new and the places of the ranking that the window has room for."""
+    """Photo, quality, new, the places of the ranking that the window has room for, and remarks."""
     photos = _column(["photo", *(_photo(console, answer.photo) for answer in answers)])
+    looks = [answer.look for answer in answers]
+    if any(looks):
+        qualities = ["quality", *(f"{look.quality.value:.2f}" if look else "" for look in looks)]
+        pairs = zip(photos, _column(qualities, right=True), strict=True)
+        photos = [f"{name}  {quality}" for name, quality in pairs]
     shares = _column(["new", *(share(answer.new or 0.0) for answer in answers)], right=True)
     named = [[c.individual for c in answer.candidates[:top]] for answer in answers]
     columns = _whale_columns(answers, named, NAME_CELLS if console.is_terminal else WHOLE)
@@ -84,7 +89,13 @@ def _print_rows(console: Console, answers: Sequence[Identification], top: int) -
         line = Text(f"{photos[row + 1]}  ").append(shares[row + 1], "bold yellow" if new else "")
         for k, column in enumerate(shown):
             line.append(f"  {column[row]}", "bold" if k == 0 and not new else "")
+        look = looks[row]
+        notes = "; ".join(remarks(look)) if look else ""
+        if notes and not console.is_terminal:
+            line.append(f"  ({notes})")
         _put(console, line)
+        if notes and console.is_terminal:
+            _put(console, Text(f"  {notes}", style="dim"))
 
 
 def _whale_columns(

@@ -240,7 +240,8 @@ def _least_to_review(manifest: Manifest, miss_rate: float) -> float:
 def _unmatched(answer: Identification) -> Identification:
     """The answer as that of a photo without a fluke."""
     guesses = tuple(five_labels(answer, ()))
-    return Identification(answer.photo, look=answer.look, guesses=guesses)
+    nobody = None if answer.to_review is None else 0
+    return Identification(answer.photo, look=answer.look, to_review=nobody, guesses=guesses)
 
 
 def _named(

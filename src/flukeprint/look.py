@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from flukeprint.crops import evened
 from flukeprint.files import make_folder, write_bytes
@@ -28,6 +29,7 @@ BATCH = 64
 DETAIL = 4  # a photo is kept this many times larger than the crop: a fluke may fill a quarter of it
 WAITING_BYTES = 128 * 1024 * 1024  # of photos read and not yet looked at
 GIANT_BYTES = 16 * 1024 * 1024  # files above are read one at a time, so that memory stays bounded
+MADE_BY, HEAD_BYTES = ("Software", "flukeprint"), 256  # what a crop's file says near its beginning
 _GIANT = threading.Lock()
 
 NO_BOXES: Mapping[str, Box] = MappingProxyType({})
@@ -139,9 +141,20 @@ def write_crop(cut: NDArray[np.uint8], photo: Path, out: Path, taken: set[str]) 
         name = f"{photo.stem}-{number}.png"
     taken.add(name.lower())
     stream = io.BytesIO()
-    Image.fromarray(evened(cut)).save(stream, "PNG")
+    marks = PngInfo()
+    marks.add_text(*MADE_BY)
+    Image.fromarray(evened(cut)).save(stream, "PNG", pnginfo=marks)
     write_bytes(make_folder(out) / name, stream.getvalue())
     return out / name
+
+
+def is_crop(path: Path) -> bool:
+    """Whether a file is a crop as :func:`write_crop` makes them, which another may replace."""
+    try:
+        with path.open("rb") as file:
+            return "\0".join(MADE_BY).encode() in file.read(HEAD_BYTES)
+    except OSError:
+        return False
 
 
 def is_enough(waiting: Sequence[Shrunk]) -> bool:

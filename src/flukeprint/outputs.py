@@ -15,7 +15,8 @@ from flukeprint.records import NEW_WHALE, Failure, Identification, Interval, Loo
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 FIRST = ("photo", "fluke", "quality", "new", "to_review")
-"""The first columns of the CSV file."""
+LAST = ("remarks", "error")
+"""The first and the last columns of the CSV file."""
 TILTED_DEG, SMALL_PX, POOR = 10.0, 48.0, 0.35
 """From where a tilt, a small fluke and a poor photo are remarked upon."""
 
@@ -146,8 +147,9 @@ def remarks(look: Look) -> list[str]:
 
 
 def write_csv(answers: Sequence[Identification], top: int, path: Path) -> None:
-    """Write a row per photo: ``FIRST``, answer_1, probability_1, ... up to ``top``, error.
+    """Write a row per photo: ``FIRST``, answer_1, probability_1, ... up to ``top``, ``LAST``.
 
+    The quality of a fluke that is not seen is left empty. See :func:`remarks`.
     Cells that a spreadsheet would run get an apostrophe: see :func:`flukeprint.cells.guard`.
 
     Raises:
@@ -157,10 +159,12 @@ def write_csv(answers: Sequence[Identification], top: int, path: Path) -> None:
     rows = []
     for answer in answers:
         seen = seen_in(answer.look)
-        cells: list[Cell] = [answer.photo, seen["fluke"], seen["quality"]]
+        quality = None if answer.no_fluke else seen["quality"]
+        notes = "; ".join(remarks(answer.look)) if answer.look else None
+        cells: list[Cell] = [answer.photo, seen["fluke"], quality]
         cells += [answer.new, answer.to_review]
         for candidate in answer.candidates[:top]:
             cells += [candidate.individual, candidate.probability]
         cells += [None] * (len(FIRST) + 2 * top - len(cells))
-        rows.append([*cells, answer.failure])
-    write_text(path, csv_text([*FIRST, *named, "error"], rows)[0])
+        rows.append([*cells, notes, answer.failure])
+    write_text(path, csv_text([*FIRST, *named, *LAST], rows)[0])

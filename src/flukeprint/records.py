@@ -169,8 +169,8 @@ class Identification:
     is in no gallery; with the probabilities of all whales, listed or not, it sums to 1. A photo
     whose ``look`` saw no fluke is not matched: it has neither, but ``guesses``, the labels that it
     would get if it showed one after all, for who has to answer. ``to_review`` says how many of all
-    candidates a reviewer should look at, where a miss rate was asked for. ``failure`` is set, and
-    nothing else, where the photo could not be read.
+    candidates a reviewer should look at, where a miss rate was asked for; 0 without a fluke.
+    ``failure`` is set, and nothing else, where the photo could not be read.
     """
 
     photo: str

@@ -16,7 +16,7 @@ ANSWERS = 5
 
 
 def five_labels(answer: Identification, filler: Sequence[str]) -> list[str]:
-    """Five distinct labels, likeliest first, ``new_whale`` among them.
+    """Five distinct labels, likeliest first: ``new_whale`` is one unless five whales are likelier.
 
     A photo without a fluke is guessed at: in a competition all photos show one. ``filler`` are the
     labels to take where the answer has too few, as for a photo that could not be read; fewer than
@@ -28,8 +28,7 @@ def five_labels(answer: Identification, filler: Sequence[str]) -> list[str]:
     new = 1.0 if answer.new is None else answer.new
     above = [name for probability, name in whales if probability >= new]
     below = [name for probability, name in whales if probability < new]
-    named = list(dict.fromkeys([*above[: ANSWERS - 1], NEW_WHALE, *above, *below, *filler]))
-    return named[:ANSWERS]
+    return list(dict.fromkeys([*above, NEW_WHALE, *below, *filler]))[:ANSWERS]
 
 
 def fillers(table: Table) -> list[str]:
