@@ -4,9 +4,11 @@
 
 DATA is a labelled collection with boxes.csv and not_flukes/. Each fold trains a localiser as
 flukeprint train does, on the boxes and photos of the other folds, and looks at its own: photos of
-flukes, photos of other things, and strips of sea, sky, boats and text cut from beside the boxes.
-Twins lie in one fold. Folds that are done are not done again. Prints JSON, kept in
-FOLDER/find-flukes.json.
+flukes, photos of other things, and strips of sea, sky, boats and text cut from beside the boxes; at
+drawn pages of text in fonts that it has not seen, and gulls, boats and backs drawn on its strips;
+and at its boxed photos turned by an angle, for how far off the tilt is that it finds, against what
+it found before they were turned. Twins lie in one fold. Folds that are done are not done again.
+Prints JSON, kept in FOLDER/find-flukes.json.
 """
 
 from __future__ import annotations
@@ -24,25 +26,30 @@ from torch import Tensor
 
 from ending import plain_errors
 from flukeprint.collection import Collection, read_collection
+from flukeprint.drawn.others import OTHER_FONTS
 from flukeprint.files import make_folder, read_json, write_text
 from flukeprint.records import SEEN
 from flukeprint.tables import fingerprint
+from flukeprint.training.augment import Warp
 from flukeprint.training.boxed import (
     beside,
     boxes_file,
     boxes_of,
     drawn_boxes,
+    drawn_pages,
     hand_boxes,
     not_flukes,
     overlaps,
     squashed_photos,
     stock_of,
+    things_on,
 )
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.localiser import FlukeNet
 from flukeprint.training.localiser_fit import fit_localiser, flukes_on
 
-SEED = 0
+SEED, DRAWN_SEED, DRAWN = 0, 1, 200
+ANGLES_DEG = (10, 20, 30)
 
 
 def main() -> None:
@@ -88,12 +95,36 @@ def measure(
     unboxed = squashed_photos([paths[name] for name in others if name not in boxed])
     stock = stock_of(known, drawn_boxes(TrainConfig()), strangers[~apart], SEED)
     localiser = fit_localiser(stock, unboxed, steps=steps, seed=SEED)
+    strips = beside(held)
+    pages = drawn_pages(DRAWN // folds, DRAWN_SEED + fold, OTHER_FONTS)
     return {
         "overlaps": overlaps(localiser, held).tolist(),
         "flukes": shown(localiser, squashed_photos([paths[name] for name in mine])),
         "not_flukes": shown(localiser, strangers[apart]),
-        "beside": shown(localiser, beside(held)),
+        "beside": shown(localiser, strips),
+        "pages": shown(localiser, pages),
+        "things": shown(localiser, things_on(strips, DRAWN // folds, DRAWN_SEED + fold)),
+        **{f"tilt {angle}": tilt_errors(localiser, held.photos, angle) for angle in ANGLES_DEG},
     }
+
+
+def tilt_errors(localiser: FlukeNet, photos: Tensor, angle_deg: float) -> list[float]:
+    """How many degrees the tilt found in turned photos is off, either way round."""
+    angle = torch.deg2rad(torch.tensor(angle_deg))
+    cos, sin = float(torch.cos(angle)), float(torch.sin(angle))
+    before = tilts(localiser, photos)
+    errors = []
+    for way in (-1, 1):
+        theta = torch.tensor([[cos, way * sin, 0.0], [-way * sin, cos, 0.0]])
+        turned = Warp(theta.expand(len(photos), 2, 3)).apply(photos.float(), *photos.shape[2:])
+        errors += (tilts(localiser, turned) - before - way * angle_deg).abs().tolist()
+    return errors
+
+
+def tilts(localiser: FlukeNet, photos: Tensor) -> Tensor:
+    """The tilt of the fluke in each photo, in degrees."""
+    slopes = torch.tensor([fluke.slope for fluke in flukes_on(localiser, photos)])
+    return torch.rad2deg(torch.atan(slopes))
 
 
 def shown(localiser: FlukeNet, photos: Tensor) -> list[float]:
@@ -108,7 +139,8 @@ def summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
     result["boxes"] = len(overlap)
     result["overlap_mean"] = float(overlap.mean())
     result["overlap_above_half"] = float((overlap > 0.5).mean())
-    for kind, passes in (("flukes", False), ("not_flukes", True), ("beside", True)):
+    kinds = ("not_flukes", "beside", "pages", "things")
+    for kind, passes in (("flukes", False), *((kind, True) for kind in kinds)):
         shares = [np.array(part[kind]) for part in parts]
         wrong = [(share >= SEEN) if passes else (share < SEEN) for share in shares]
         name = "passed" if passes else "refused"
@@ -116,6 +148,12 @@ def summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
             "photos": sum(map(len, shares)),
             name: float(np.concatenate(wrong).mean()),
             f"{name}_by_fold": [float(one.mean()) for one in wrong],
+        }
+    for angle in ANGLES_DEG:
+        off = np.concatenate([part[f"tilt {angle}"] for part in parts])
+        result[f"turned_{angle}_deg"] = {
+            "photos": len(off),
+            "median_error_deg": float(np.median(off)),
         }
     return result
 

@@ -20,25 +20,27 @@ from flukeprint.records import LabelledPhoto, Table
 from flukeprint.training import boxed as making
 from flukeprint.training.boxed import (
     BEHIND,
+    CARDS,
     DRAWN,
     GAP_PX,
     LEAST_STRIP_PX,
     PHOTO_PX,
-    SEAS,
     SHOWN,
-    SHUFFLED,
     BoxedPhotos,
     _shuffled,
     beside,
     boxes_of,
     drawn_boxes,
+    drawn_pages,
     hand_boxes,
     mean_overlap,
     no_boxes,
     not_flukes,
+    on_cards,
     overlaps,
     squashed_photos,
     stock_of,
+    things_on,
 )
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.localiser import FlukeNet
@@ -62,6 +64,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer pictures without a fluke."""
     monkeypatch.setattr(making, "SEAS", 5)
     monkeypatch.setattr(making, "SHUFFLED", 8)
+    monkeypatch.setattr(making, "PAGES", 6)
+    monkeypatch.setattr(making, "THINGS", 7)
+    monkeypatch.setattr(making, "TEXTS", 3)
 
 
 @pytest.fixture
@@ -232,18 +237,19 @@ def test_shuffled_photos_hold_the_same_pieces(few: None) -> None:
     assert _shuffled(NONE, torch.Generator()).equal(NONE)
 
 
-def test_a_stock_is_the_boxed_photos_and_what_shows_no_fluke() -> None:
+def test_a_stock_is_the_boxed_photos_and_what_shows_no_fluke(few: None) -> None:
     boxed, others = _boxed((0.3, 0.25, 0.7, 0.9), (0.1, 0.1, 0.9, 0.9)), _noise(4, seed=1)
     drawn = BoxedPhotos(_noise(1, seed=2), torch.tensor([[0.3, 0.3, 0.7, 0.7]]))
     stock = stock_of(boxed, drawn, others, seed=0)
-    assert stock.photos.equal(torch.cat([boxed.photos, drawn.photos]))
-    assert stock.boxes.equal(torch.cat([boxed.boxes, drawn.boxes]))
-    assert stock.exact.tolist() == [True] * 3
-    assert stock.empty.shape == (4 + 3 + SEAS + SHUFFLED, 1, PHOTO_PX, PHOTO_PX)
+    cards = on_cards(boxed, 0)
+    assert stock.photos.equal(torch.cat([boxed.photos, drawn.photos, cards.photos]))
+    assert stock.boxes.equal(torch.cat([boxed.boxes, drawn.boxes, cards.boxes]))
+    assert stock.exact.tolist() == [True] * 5
+    assert stock.empty.shape == (4 + 3 + 5 + 8 + 6 + 7, 1, PHOTO_PX, PHOTO_PX)
     assert stock.empty.dtype == torch.uint8
     assert stock.empty[:4].equal(others)
     assert stock.empty[4:7].equal(beside(boxed)), "what is drawn has no sea worth a picture"
-    seas = stock.empty[7 : 7 + SEAS].float()
+    seas = stock.empty[7:12].float()
     assert float(seas.std(dim=(2, 3)).min()) > 1, "a sea is not one colour"
     again, other = (stock_of(boxed, drawn, others, seed=seed) for seed in (0, 1))
     assert again.empty.equal(stock.empty)
@@ -252,15 +258,15 @@ def test_a_stock_is_the_boxed_photos_and_what_shows_no_fluke() -> None:
 
 @pytest.mark.parametrize(
     ("photos", "strips", "kinds"),
-    [(4, 3, (0, 1, 2, 3)), (0, 3, (1, 2, 3)), (4, 0, (0, 2, 3)), (0, 0, (2, 3))],
+    [(4, 3, {0, 1}), (0, 3, {1}), (4, 0, {0}), (0, 0, set())],
 )
 def test_each_kind_is_shown_as_often_as_its_share(
-    photos: int, strips: int, kinds: tuple[int, ...], few: None
+    photos: int, strips: int, kinds: set[int], few: None
 ) -> None:
     """Of the kinds that there are; each of a kind's pictures as often as the others."""
     box = (0.3, 0.25, 0.7, 0.9) if strips else (0.1, 0.1, 0.9, 0.9)
     stock = stock_of(_boxed(box), no_boxes(), _noise(photos), seed=0)
-    counts = [photos, strips, 5, 8]
+    counts, kinds = [photos, strips, 5, 8, 6, 7], kinds | {2, 3, 4, 5}
     for found, shares in ((stock.shown, SHOWN), (stock.behind, BEHIND)):
         assert len(found) == len(stock.empty) == sum(counts)
         for kind, part in enumerate(torch.split(found, counts)):
@@ -271,16 +277,45 @@ def test_each_kind_is_shown_as_often_as_its_share(
     assert not stock.behind[:photos].any(), "no fluke is set into a photo of something else"
 
 
+def test_pages_and_things_follow_from_their_seed() -> None:
+    """A thing stands before one of the grounds: what it leaves free is as it was."""
+    grounds = torch.full((3, 1, 40, 60), 128, dtype=torch.uint8)
+    made = [(drawn_pages(4, seed), things_on(grounds, 4, seed)) for seed in (0, 0, 1)]
+    for pictures, again, other in zip(*made, strict=True):
+        assert (pictures.shape, pictures.dtype) == ((4, 1, PHOTO_PX, PHOTO_PX), torch.uint8)
+        assert pictures.equal(again) and not pictures.equal(other)
+        assert float(pictures.float().std(dim=(2, 3)).max()) > 5
+    assert (things_on(grounds, 20, 2) == 128).float().mean() > 0.5
+
+
 @pytest.mark.parametrize(("by_hand", "drawn"), [(3, 5), (1, 40), (0, 2), (2, 0)])
 def test_drawn_flukes_have_their_share(by_hand: int, drawn: int, few: None) -> None:
-    """However many there are; alone they have all of it."""
+    """However many there are, and so have photos on cards; without one kind the rest have all."""
     box = (0.1, 0.1, 0.9, 0.9)
     kinds = [_boxed(*[box] * count) if count else no_boxes() for count in (by_hand, drawn)]
     weights = stock_of(kinds[0], kinds[1], NONE, seed=0).weights
-    assert len(weights) == by_hand + drawn
-    assert len(set(weights[:by_hand].tolist())) <= 1 and len(set(weights[by_hand:].tolist())) <= 1
-    share = float(weights[by_hand:].sum() / weights.sum())
-    assert share == pytest.approx(DRAWN if by_hand and drawn else float(drawn > 0))
+    parts = torch.split(weights, [by_hand, drawn, by_hand])
+    assert all(len(set(part.tolist())) <= 1 for part in parts)
+    plain, made, cards = (float(part.sum()) for part in parts)
+    assert made == pytest.approx(DRAWN if drawn else 0.0)
+    assert plain == pytest.approx(1 - DRAWN - CARDS if by_hand else 0.0)
+    assert cards == pytest.approx(CARDS if by_hand else 0.0)
+
+
+def test_on_a_card_the_box_is_where_the_fluke_is() -> None:
+    """The fluke is brighter than any paper, ink or sea around it."""
+    boxed = _boxed(*[(0.3, 0.4, 0.7, 0.8)] * 20)
+    photos = torch.full_like(boxed.photos, 60)
+    photos[:, :, 40:80, 30:70] = 140
+    cards = on_cards(BoxedPhotos(photos, boxed.boxes), seed=3)
+    assert cards.photos.shape == photos.shape
+    for card, (x0, y0, x1, y1) in zip(
+        cards.photos[:, 0], (100 * cards.boxes).tolist(), strict=True
+    ):
+        inside = card[round(y0) + 2 : round(y1) - 1, round(x0) + 2 : round(x1) - 1]
+        assert inside.numel() > 200 and (inside.int() - 140).abs().max() <= 8
+        assert (card[round(y0) - 3, round(x0) + 2 : round(x1) - 1].int() - 60).abs().max() <= 8
+    assert no_boxes().boxes.equal(on_cards(no_boxes(), 0).boxes)
 
 
 def test_no_boxes_are_none() -> None:

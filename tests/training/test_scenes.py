@@ -19,10 +19,13 @@ from flukeprint.training.localiser import SIDE_PX
 from flukeprint.training.scenes import (
     APART,
     MOST_FLUKES,
+    MOST_TILT_DEG,
     MOVED,
+    PAIRED,
     PASTED,
     STEEPEST,
     TILT_DEG,
+    TILTED,
     TWO,
     Scenes,
     Stock,
@@ -102,8 +105,11 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
 def only(monkeypatch: pytest.MonkeyPatch, still: None) -> Callable[..., None]:
     """Draw one kind of picture only."""
 
-    def choose(*, moved: float = 0.0, pasted: float = 0.0, two: float = 0.0) -> None:
-        for name, share in (("MOVED", moved), ("PASTED", pasted), ("TWO", two)):
+    def choose(
+        *, moved: float = 0.0, paired: float = 0.0, pasted: float = 0.0, two: float = 0.0
+    ) -> None:
+        shares = {"MOVED": moved, "PAIRED": paired, "PASTED": pasted, "TWO": two}
+        for name, share in shares.items():
             monkeypatch.setattr(drawing, name, share)
 
     return choose
@@ -157,6 +163,7 @@ def test_a_moved_rectangle_fills_its_box(
     """Without tilt its corners tell: cut at the picture's edge, the box is that of what is seen."""
     only(moved=1.0)
     monkeypatch.setattr(drawing, "TILT_DEG", 0.0)
+    monkeypatch.setattr(drawing, "TILTED", 0.0)
     scenes = draw_scenes(_stock([_rectangle(box) for box in BOXES], BOXES), 100, _generator(1))
     assert scenes.there.tolist() == [[True, False]] * 100
     for picture, box in zip(scenes.pictures[:, 0], scenes.boxes[:, 0], strict=True):
@@ -254,7 +261,8 @@ def test_slope_and_upside_down_are_those_of_marks_on_the_photo(
         left, right, top = (_centre(one.pictures[row, 0]) for one in drawn)
         if left is not None and right is not None and float((noted[2:] - noted[:2]).min()) > 0.25:
             run, fall = (right - left).tolist()
-            assert fall / run == pytest.approx(float(scenes.slope[row, 0]), abs=0.06)
+            slope = min(max(fall / run, -STEEPEST), STEEPEST)
+            assert slope == pytest.approx(float(scenes.slope[row, 0]), abs=0.06)
             slopes += 1
         if top is not None:
             below = float(top[1]) > float(noted[1] + noted[3]) / 2
@@ -278,7 +286,9 @@ def test_a_tilted_camera_turns_the_photo_that_was_squashed() -> None:
         turn @ turn.mT, torch.eye(2).double().expand_as(turn), rtol=0, atol=1e-4
     )
     angle = torch.rad2deg(torch.asin(turn[:, 1, 0].abs()))
-    assert float(angle.square().mean().sqrt()) == pytest.approx(TILT_DEG, rel=0.15)
+    spread = (1 - TILTED) * TILT_DEG**2 + TILTED * MOST_TILT_DEG**2 / 3
+    assert float(angle.square().mean().sqrt()) == pytest.approx(spread**0.5, rel=0.15)
+    assert 0.9 * MOST_TILT_DEG < float(angle.max()) < MOST_TILT_DEG
     signs = [(float(one[0, 0]) > 0, float(one[1, 1]) > 0) for one in turned]
     assert all(0.2 < signs.count((x, y)) / 500 < 0.3 for x in (True, False) for y in (True, False))
 
@@ -287,7 +297,7 @@ def test_no_slope_is_steeper_than_the_steepest(
     only: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(moved=1.0)
-    monkeypatch.setattr(drawing, "TILT_DEG", 500.0)
+    monkeypatch.setattr(drawing, "MOST_TILT_DEG", 89.0)
     slopes = draw_scenes(_stock([_flat(9)], BOXES[:1]), 200, _generator(12)).slope
     assert {float(slopes.min()), float(slopes.max())} == {-STEEPEST, STEEPEST}
 
@@ -311,11 +321,32 @@ def test_kinds_come_as_often_as_they_should(still: None) -> None:
     moved, empty = low > 250, high < 5
     pasted = ~moved & ~empty
     assert bool((low[pasted] > 95).all())
-    for found, share in ((moved, MOVED), (pasted, PASTED), (empty, 1 - MOVED - PASTED)):
+    paired = moved & scenes.there[:, 1]
+    for found, share in (
+        (moved & ~paired, MOVED),
+        (paired, PAIRED),
+        (pasted, PASTED),
+        (empty, 1 - MOVED - PAIRED - PASTED),
+    ):
         assert float(found.float().mean()) == pytest.approx(share, abs=0.05)
     assert scenes.there[:, 0].equal(~empty)
-    assert not scenes.there[~pasted, 1].any()
     assert TWO / 3 < float(scenes.there[pasted, 1].float().mean()) < TWO + 0.1
+
+
+def test_two_photos_in_one_share_it_and_keep_their_boxes(only: Callable[..., None]) -> None:
+    """Each photo is one colour but for its fluke: a straight cut parts them near the middle."""
+    only(paired=1.0)
+    photos = [_rectangle(box) for box in BOXES]
+    scenes = draw_scenes(_stock(photos, BOXES), 80, _generator(14))
+    assert scenes.there.all() and not scenes.upside_down.any() and not scenes.slope.any()
+    aside = (scenes.boxes[:, 0, 2] <= scenes.boxes[:, 1, 0] + PIXEL) & (scenes.boxes[:, 0, 0] < 0.5)
+    below = (scenes.boxes[:, 0, 3] <= scenes.boxes[:, 1, 1] + PIXEL) & (scenes.boxes[:, 0, 1] < 0.5)
+    assert (aside | below).all()
+    assert int(aside.sum()) > 40 and int((~aside).sum()) > 10
+    for picture, (first, second) in zip(scenes.pictures[:, 0], scenes.boxes, strict=True):
+        both = torch.stack([first, second])
+        around = torch.cat([both[:, :2].amin(dim=0), both[:, 2:].amax(dim=0)])
+        torch.testing.assert_close(_bounds(picture > 127), around, rtol=0, atol=1.5 * PIXEL)
 
 
 def test_photos_come_as_often_as_their_weights_say(only: Callable[..., None]) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from flukeprint.crops import squashed
 from flukeprint.drawn import draw_whale, photograph
+from flukeprint.drawn.others import FONTS, draw_card, draw_on, draw_page
 from flukeprint.drawn.scene import draw_sea
 from flukeprint.errors import FlukeprintError
 from flukeprint.photos import photos_under
@@ -37,11 +38,13 @@ BOXES = "boxes.csv"
 PHOTO_PX = 100
 CORNERS = ("x0", "y0", "x1", "y1")
 LEAST_STRIP_PX, GAP_PX = 18, 3  # of a photo's side beside its fluke, to be worth a picture
-SEAS, SHUFFLED = 300, 300
-DRAWN = 0.15  # of the boxed flukes shown
+SEAS, SHUFFLED, PAGES, THINGS, TEXTS = 300, 300, 400, 1_500, 100
+DRAWN, CARDS = 0.15, 0.12  # of the boxed flukes shown: drawn ones, and photos on cards
 # How often each kind of picture is shown as one without a fluke, and set behind pasted flukes:
-# photos of other things, what lies beside flukes, drawn seas, flukes shuffled to pieces.
-SHOWN, BEHIND = (0.6, 0.2, 0.1, 0.1), (0.0, 0.6, 0.4, 0.0)
+# photos of other things, what lies beside flukes, drawn seas, flukes shuffled to pieces, pages of
+# text, and gulls, boats and backs drawn on what lies beside flukes.
+SHOWN = (0.5, 0.14, 0.05, 0.06, 0.12, 0.13)
+BEHIND = (0.0, 0.55, 0.3, 0.0, 0.0, 0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +137,19 @@ def stock_of(by_hand: BoxedPhotos, drawn: BoxedPhotos, others: Tensor, seed: int
 
     ``others`` (N, 1, 100, 100) uint8 are photos of other things than flukes.
     """
-    flukes = (by_hand.photos, drawn.photos)
-    boxed = BoxedPhotos(torch.cat(flukes), torch.cat([by_hand.boxes, drawn.boxes]))
+    cards = on_cards(by_hand, seed)
+    flukes = (by_hand.photos, drawn.photos, cards.photos)
+    boxed = BoxedPhotos(torch.cat(flukes), torch.cat([by_hand.boxes, drawn.boxes, cards.boxes]))
     strips = beside(by_hand)
     seas = torch.from_numpy(np.stack([_sea(seed, number) for number in range(SEAS)]))[:, None]
-    shuffled = _shuffled(boxed.photos, torch.Generator().manual_seed(seed))
-    kinds = (others, strips, seas, shuffled)
+    shuffled = _shuffled(torch.cat(flukes[:2]), torch.Generator().manual_seed(seed))
+    pages, things = drawn_pages(PAGES, seed), things_on(torch.cat([strips, seas]), THINGS, seed)
+    kinds = (others, strips, seas, shuffled, pages, things)
     return Stock(
         boxed.photos,
         boxed.boxes,
         torch.ones(len(boxed.photos), dtype=torch.bool),
-        _shares(flukes, (1 - DRAWN, DRAWN)),
+        _shares(flukes, (1 - DRAWN - CARDS, DRAWN, CARDS)),
         torch.cat(kinds),
         _shares(kinds, SHOWN),
         _shares(kinds, BEHIND),
@@ -202,6 +207,37 @@ def beside(boxed: BoxedPhotos) -> Tensor:
             if min(x1 - x0, y1 - y0) >= LEAST_STRIP_PX:
                 strips.append(squashed(photo[0, y0:y1, x0:x1].numpy(), PHOTO_PX))
     return _stacked(strips)
+
+
+def drawn_pages(count: int, seed: int, fonts: Sequence[str] = FONTS) -> Tensor:
+    """Pages of text: (count, 1, 100, 100) uint8."""
+    draws = [np.random.default_rng([seed, number]) for number in range(count)]
+    return _stacked([squashed(draw_page(rng, fonts), PHOTO_PX) for rng in draws])
+
+
+def things_on(grounds: Tensor, count: int, seed: int) -> Tensor:
+    """Gulls, boats and backs on ``count`` of (N, 1, H, W) uint8 pictures: (count, 1, 100, 100)."""
+    draws = [np.random.default_rng([seed, number]) for number in range(count)]
+    return _stacked(
+        [
+            squashed(draw_on(grounds[int(rng.integers(len(grounds))), 0].numpy(), rng), PHOTO_PX)
+            for rng in draws
+        ]
+    )
+
+
+def on_cards(boxed: BoxedPhotos, seed: int) -> BoxedPhotos:
+    """Each photo on a card with text."""
+    texts = [draw_page(np.random.default_rng([seed, number])) for number in range(TEXTS)]
+    photos, boxes = [], []
+    for number, (photo, box) in enumerate(zip(boxed.photos, boxed.boxes, strict=True)):
+        rng = np.random.default_rng([seed, number])
+        card, place = draw_card(photo[0].numpy(), texts[rng.integers(TEXTS)], rng)
+        photos.append(squashed(card, PHOTO_PX))
+        x0, y0, x1, y1 = place.corners
+        corner, size = torch.tensor([x0, y0, x0, y0]), torch.tensor([x1 - x0, y1 - y0] * 2)
+        boxes.append(corner + size * box)
+    return BoxedPhotos(_stacked(photos), torch.stack(boxes) if boxes else torch.zeros(0, 4))
 
 
 def _sea(seed: int, number: int) -> NDArray[np.uint8]:

@@ -91,7 +91,7 @@ class TrainConfig:
     drawn_whales: int = 240
     drawn_photos: int = 4
     localise: bool = True
-    localiser_steps: int = 5_000
+    localiser_steps: int = 7_000
     # augmentation of a crop
     augment: str = "realtime"
     offline_shifts: int = 0

@@ -18,9 +18,10 @@ from flukeprint.training.config import TrainConfig
 from flukeprint.training.localiser import SIDE_PX
 
 MOST_FLUKES = 2
-MOVED, PASTED = 0.5, 0.2  # of the pictures; the others show no fluke
+MOVED, PAIRED, PASTED = 0.45, 0.05, 0.2  # of the pictures; the others show no fluke
 TWO = 0.45  # of the pasted pictures try for a second fluke
-TILT_DEG, MOST_TILT = 7.0, 0.5  # standard deviation, and most in radians
+# Most cameras are held nearly level: a standard deviation. The others by anything up to the most.
+TILT_DEG, TILTED, MOST_TILT_DEG = 7.0, 0.25, 40.0
 STEEPEST = 1.5
 APART = 0.05  # most of the smaller of two flukes that may lie in the box of the other
 LIGHT = TrainConfig(noise=0.08, blur_px=1.0, light=0.4, erase=0.0)
@@ -73,10 +74,14 @@ def draw_scenes(stock: Stock, count: int, generator: torch.Generator) -> Scenes:
         slope=torch.zeros(count, MOST_FLUKES),
     )
     kind = torch.rand(count, generator=generator)
-    moved, pasted = kind < MOVED, (kind >= MOVED) & (kind < MOVED + PASTED)
+    moved = kind < MOVED
+    paired = ~moved & (kind < MOVED + PAIRED)
+    pasted = ~moved & ~paired & (kind < MOVED + PAIRED + PASTED)
+    empty = ~moved & ~paired & ~pasted
     _move_photos(scenes, moved.nonzero()[:, 0], stock, generator)
+    _pair_photos(scenes, paired.nonzero()[:, 0], stock, generator)
     _show_empty(scenes, pasted.nonzero()[:, 0], stock, stock.behind, generator)
-    _show_empty(scenes, (~moved & ~pasted).nonzero()[:, 0], stock, stock.shown, generator)
+    _show_empty(scenes, empty.nonzero()[:, 0], stock, stock.shown, generator)
     two = torch.rand(count, generator=generator) < TWO
     for which, rows in enumerate((pasted, pasted & two)):
         _paste(scenes, which, rows.nonzero()[:, 0], stock, generator)
@@ -99,6 +104,27 @@ def _move_photos(scenes: Scenes, rows: Tensor, stock: Stock, generator: torch.Ge
     shift = _middle(boxes) - _through(shape, middle)
     scenes.pictures[rows] = _sampled(stock.photos[chosen], shape, shift)
     _note(scenes, 0, rows, stock, chosen, shape, _landed(shape, shift, boxes))
+
+
+def _pair_photos(scenes: Scenes, rows: Tensor, stock: Stock, generator: torch.Generator) -> None:
+    """Two photos side by side or one above the other, as some are kept in one file."""
+    count = len(rows)
+    above = torch.rand(count, generator=generator) < 0.3
+    cut = uniform(count, -0.15, 0.15, generator)
+    at = (torch.arange(SIDE_PX) + 0.5) / SIDE_PX * 2 - 1
+    across = torch.where(above[:, None, None], at[:, None], at)  # (N, 96, 96), by way of the cut
+    for which, side in enumerate((-1.0, 1.0)):
+        chosen = _chosen(stock.weights, count, generator)
+        half, middle = (1 - side * cut) / 2, (side + cut) / 2
+        scale = torch.stack([1 / half, torch.ones(count)], dim=1)
+        shift = torch.stack([-middle / half, torch.zeros(count)], dim=1)
+        scale, shift = (torch.where(above[:, None], x.flip(1), x) for x in (scale, shift))
+        shape = torch.diag_embed(scale)
+        photos = _sampled(stock.photos[chosen], shape, shift)
+        mine = (across - cut[:, None, None]) * side > 0
+        scenes.pictures[rows] = torch.where(mine[:, None], photos, scenes.pictures[rows])
+        landed = _landed(shape, shift, stock.boxes[chosen])
+        _note(scenes, which, rows, stock, chosen, shape, landed)
 
 
 def _show_empty(
@@ -224,8 +250,10 @@ def _chosen(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
 def _turned(count: int, generator: torch.Generator) -> Tensor:
     """Mirrored, turned upside down by half, and tilted as a camera is, in a squashed photo."""
     flip = torch.where(torch.rand(count, 2, generator=generator) < 0.5, -1.0, 1.0)
-    tilt = torch.randn(count, generator=generator) * torch.deg2rad(torch.tensor(TILT_DEG))
-    tilt = tilt.clamp(-MOST_TILT, MOST_TILT)
+    level = TILT_DEG * torch.randn(count, generator=generator)
+    any_way = uniform(count, -MOST_TILT_DEG, MOST_TILT_DEG, generator)
+    tilted = torch.rand(count, generator=generator) < TILTED
+    tilt = torch.deg2rad(torch.where(tilted, any_way, level))
     aspect = torch.exp(uniform(count, -0.1, 0.7, generator))  # width over height of the photo
     cos, sin = torch.cos(tilt), torch.sin(tilt)
     rows = [torch.stack([cos, -sin / aspect], 1), torch.stack([sin * aspect, cos], 1)]
