@@ -16,7 +16,9 @@ import pytest
 
 from flukeprint import cli, cli_export, cli_import, exports
 from flukeprint.catalogue.facts import ORDERS
+from flukeprint.catalogue.salvage import CUT_OFF
 from flukeprint.model import Model, save_model
+from tests.catalogue.small import cut_off
 from tests.tiny import picture
 
 Run = Callable[..., tuple[int, str, str]]
@@ -588,6 +590,18 @@ def test_check_backup_and_rescue(book: Run, tmp_path: Path) -> None:
         f"{tmp_path / 'saved'}: whole; can be read: 2 event, 20 effect, 6 photo, 7 file, "
         "3 individual\na rescue could not save these events as they were: 1\n",
     )
+
+
+def test_a_change_that_was_cut_off(book: Run, tmp_path: Path) -> None:
+    cut_off(tmp_path / "book")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    code, out, err = book("catalogue", "check")
+    said = "tmp_path/book: whole; can be read: 1 event, 20 effect, 6 photo, 7 file, 3 individual\n"
+    assert (code, out) == (0, said.replace("tmp_path", str(tmp_path)))
+    assert err == f"note: {CUT_OFF}\n"
+    report = output(book, "catalogue", "check")
+    assert (report["whole"], report["problems"], report["notes"]) == (True, [], [CUT_OFF])
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
 def test_a_rescue_that_lost_what_was_shown(book: Run, tmp_path: Path, model_path: Path) -> None:
