@@ -604,6 +604,28 @@ def test_a_change_that_was_cut_off(book: Run, tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
+@pytest.mark.parametrize("form", cli_export.FORMATS)
+def test_an_export_after_a_change_was_cut_off(book: Run, tmp_path: Path, form: str) -> None:
+    assert book("catalogue", "export", form, tmp_path / "before")[0] == 0
+    cut_off(tmp_path / "book")
+    code, _, err = book("catalogue", "export", form, tmp_path / "after")
+    assert (code, "flukeprint: " in err) == (0, False)
+    assert not (tmp_path / "book-journal").exists()
+    if form == "lines":
+        assert (tmp_path / "after").read_bytes() == (tmp_path / "before").read_bytes()
+
+
+def test_a_change_that_was_cut_off_where_nothing_can_be_written(
+    book: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(tmp_path / "book")
+    monkeypatch.setattr("flukeprint.cli_decisions.writable", lambda file: False)
+    said = f"flukeprint: {tmp_path / 'book'}: a decision was cut off; open it once where it can be "
+    for words in (("show",), ("export", "photos", tmp_path / "out")):
+        assert book("catalogue", *words) == (2, "", f"{said}written, to take that back\n")
+    assert (tmp_path / "book-journal").exists()
+
+
 def test_a_rescue_that_lost_what_was_shown(book: Run, tmp_path: Path, model_path: Path) -> None:
     asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path)
     assert book(*asked)[0] == 0

@@ -264,15 +264,17 @@ def _is_backup(file: Path) -> bool:
     return file.suffix == ".backup"
 
 
-def open_to_read(file: Path) -> Catalogue:
+def open_to_read(file: Path, root: Path | None = None) -> Catalogue:
     """Open a catalogue to look at it, also where it cannot be written.
+
+    Where it can be, a change that was cut off is taken back first: nobody can read past that.
 
     Raises:
         FlukeprintError: see :meth:`flukeprint.catalogue.Catalogue.open`.
     """
     from flukeprint.catalogue import Catalogue
 
-    return Catalogue.open(file, read_only=not writable(file))
+    return Catalogue.open(file, root=root, read_only=not writable(file))
 
 
 def open_to_write(file: Path, root: Path | None = None) -> Catalogue:
