@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from flukeprint import cli, cli_export, cli_import, exports
 from flukeprint.catalogue.facts import ORDERS
@@ -391,6 +392,38 @@ def test_without_photos_all_that_are_unidentified_are_asked_about(
         "5.jpg",
         "6.jpg",
     ]
+
+
+@pytest.mark.parametrize("how", [(), ("--json",), ("--csv", "out.csv"), ("--kaggle", "sub.csv")])
+def test_a_ranking_is_kept_as_it_was_shown(
+    book: Run, tmp_path: Path, model_path: Path, how: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path, *how)
+    for number, top in enumerate((1, 2), 1):
+        assert book(*asked, "--top", top)[0] == 0
+        book("catalogue", "decide", "4", "--place", f"bay {number}")
+    events = output(book, "catalogue", "history", "4")["history"]
+    cited = [one["evidence"] for one in events if one["kind"] == "describe"]
+    assert [len(one["candidates"]) for one in cited] == [1, 2]
+    if "--kaggle" in how:  # which has to name more than a person wants to see
+        rows = [row.split(",") for row in Path("sub.csv").read_text().splitlines()]
+        assert [len(row[1].split()) for row in rows[1:]] == [4, 4]
+
+
+def test_a_ranking_in_a_narrow_window(
+    book: Run, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = Console(file=io.StringIO(), force_terminal=True, width=30)
+    monkeypatch.setattr("flukeprint.console._stdout", lambda: narrow)
+    for more in ((), ("--sheet", tmp_path / "sheet.html")):
+        asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path, *more)
+        assert book(*asked)[0] == 0
+        book("catalogue", "decide", "4", "--place", f"bay {len(more)}")
+    events = output(book, "catalogue", "history", "4")["history"]
+    cited = [one["evidence"] for one in events if one["kind"] == "describe"]
+    assert [len(one["candidates"]) for one in cited] == [1, 3]
 
 
 def test_an_encounter_on_the_command_line(
