@@ -750,6 +750,19 @@ def test_a_backup_that_fails_is_a_warning(book: Run, tmp_path: Path, kaggle: Pat
     assert "warning: all is noted, but no backup was made" in err
 
 
+def test_a_backup_has_the_rankings_that_were_shown_since(
+    book: Run, tmp_path: Path, model_path: Path
+) -> None:
+    nothing_new = f"{tmp_path / 'book'}: backed up already; nothing is new\n"
+    assert book("catalogue", "backup")[:2] == (0, nothing_new)
+    assert book("identify", "--catalogue", tmp_path / "book", "--model", model_path)[0] == 0
+    made = Path(output(book, "catalogue", "backup")["backup"])
+    assert made.parent == tmp_path / "book.backups"
+    with closing(sqlite3.connect(made)) as link:
+        assert link.execute("SELECT photo FROM ranking").fetchall() == [(4,), (5,)]
+    assert book("catalogue", "backup")[:2] == (0, nothing_new)
+
+
 def test_nothing_is_noted_in_a_backup(book: Run, tmp_path: Path, kaggle: Path) -> None:
     (kept,) = (tmp_path / "book.backups").iterdir()
     before = kept.read_bytes()

@@ -300,7 +300,8 @@ class Catalogue:
     def keep_backup(self, folder: Path | None = None, *, every: int = 1) -> Path | None:
         """Back up to a folder, ``NAME.backups`` beside the catalogue if None; the last ten stay.
 
-        None where fewer than ``every`` events came since the last one that is kept there.
+        None where fewer than ``every`` events came since the last one that is kept there; where
+        that is 1, where nothing at all came, rankings and what else models said included.
         """
         place = folder or self.path.with_name(f"{self.path.name}.backups")
         return keep_backup(self._link, self.path, place, self._migrations, every)
