@@ -517,6 +517,15 @@ def test_what_cannot_be_done_is_one_line(
     assert (tmp_path / "book").read_bytes() == before
 
 
+def test_a_catalogue_begins_with_a_folder_that_is_there(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("nowhere", "file"):
+        code, out, err = run("catalogue", "init", tmp_path / "new", "--root", tmp_path / name)
+        said = f"flukeprint: {tmp_path / name}: no such folder; name the one where the photos lie\n"
+        assert (code, out, err) == (2, "", said)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
 def test_a_stale_decision_is_refused(book: Run) -> None:
     seen = output(book, "catalogue", "show")["events"]
     assert book("catalogue", "decide", "4", "--same", "w_a", "--seen", seen)[0] == 0

@@ -150,7 +150,7 @@ def test_what_models_said_since_is_backed_up(book: Catalogue) -> None:
             rows = f"SELECT * FROM {table}"
             assert query(made, rows) == query(book.path, rows)
         assert check(made).whole
-    assert len(list((book.path.with_name("whales.fpc.backups")).iterdir())) == 4
+    assert len(list(book.path.with_name("whales.fpc.backups").iterdir())) == 4
     book.decide(Same(4, 1), who="Bo", ranking=1)
     after = book.keep_backup()
     assert after and after.name == "whales.r2.backup"
