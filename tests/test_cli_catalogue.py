@@ -734,6 +734,37 @@ def test_exports_go_out_and_tell_what_they_left_out(
     assert after == before
 
 
+def test_a_sheet_for_wildbook_comes_back(book: Run, kaggle: Path, tmp_path: Path) -> None:
+    """With all its photos, whom they show, when and where; put beside the photos."""
+    rest = ("--place", "bay", "--latitude", "-64.5", "--longitude", "-62")
+    for number, date, met in (
+        (1, "2018-07-01T10:20", "e1"),
+        (2, "2018-07-01T10:25", "e1"),
+        (3, "2019-08-02T06:05", "e2"),
+        (4, "2020-05", "e2"),
+    ):
+        book("catalogue", "decide", number, "--date", date, *rest)
+        book("catalogue", "decide", number, "--encounter", met)
+    assert book("catalogue", "export", "wildbook", tmp_path / "out")[0] == 0
+    sheet = kaggle / "train" / "wildbook-1.csv"
+    shutil.copy(tmp_path / "out" / "wildbook-1.csv", sheet)
+    again = ("--catalogue", tmp_path / "again")
+    assert book("catalogue", "init", tmp_path / "again", "--root", kaggle)[0] == 0
+    code, _, err = book("catalogue", "import", sheet, *again)
+    assert (code, "left aside: Encounter.genus, Encounter.specificEpithet\n" in err) == (0, True)
+    keys = ("whale", "date", "position", "place", "encounter")
+    before, after = (
+        {one["paths"][0]: [one[key] for key in keys] for one in _lines(book, "catalogue", *words)}
+        for words in (("photos",), ("photos", *again))
+    )
+    assert before.pop("train/6.jpg") and before.pop("train/7.jpg")  # which have no date
+    for path in ("train/1.jpg", "train/3.jpg"):
+        before[path][1] = "2018-07-01"  # met once, photographed more than once
+    assert after == before
+    code, out, _ = book("catalogue", "import", sheet)
+    assert (code, "new: 0 photos, 0 files" in out, "conflict" in out) == (0, True, False)
+
+
 def test_formats_are_those_that_there_are() -> None:
     assert (*exports.FORMATS, "lines") == cli_export.FORMATS
     assert cli_import.ORDERS == ORDERS
