@@ -381,6 +381,23 @@ def test_a_photo_from_arrival_to_recognition(
     assert (found["number"], found["ranking"]) == (None, None)
 
 
+def test_which_ranking_a_decision_cites(book: Run, tmp_path: Path, model_path: Path) -> None:
+    for _ in range(2):
+        assert book("identify", "--catalogue", tmp_path / "book", "--model", model_path)[0] == 0
+    cited = {(): 3, ("--ranking", 1): 1, ("--ranking", "none"): None}
+    for number, how in enumerate(cited):
+        assert book("catalogue", "decide", "4", "--place", f"bay {number}", *how)[0] == 0
+    events = output(book, "catalogue", "history", "4")["history"][1:]
+    assert [(one["evidence"] or {}).get("id") for one in events] == [*cited.values()]
+    assert book("catalogue", "decide", "4", "5", "--unsure", "--ranking", "none")[0] == 0
+    events = output(book, "catalogue", "history", "5")["history"]
+    assert (events[-1]["kind"], events[-1]["evidence"]) == ("unsure", None)
+    for text in ("None", "-1", "1.0"):
+        code, _, err = book("catalogue", "decide", "4", "--no-whale", "--ranking", text)
+        said = f"flukeprint: --ranking {text}: give a ranking's number, or none\n"
+        assert (code, err) == (2, said)
+
+
 def test_without_photos_all_that_are_unidentified_are_asked_about(
     book: Run, tmp_path: Path, model_path: Path
 ) -> None:

@@ -12,15 +12,24 @@ import numpy as np
 import pytest
 
 from flukeprint import cli
-from flukeprint.catalogue import Catalogue, Different, Undo, bring_in, from_files, from_table
+from flukeprint.catalogue import (
+    Catalogue,
+    Different,
+    Shown,
+    Undo,
+    bring_in,
+    from_files,
+    from_table,
+)
 from flukeprint.doubts import audit_catalogue, cluster_catalogue
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import Model
 from flukeprint.network import Network
-from flukeprint.suspicions import TWINS, TWO_NAMES, WRONG_NAME
+from flukeprint.suspicions import TWINS, TWO_NAMES, TWO_WHALES, WRONG_NAME
 from flukeprint.tables import read_table
 from tests.tiny import Pixels, picture
 
+Paste = Callable[[str], None]
 # name, label, whale, and what is laid over its picture so that no two photos are twins
 PHOTOS = (
     ("1.png", "A", 1, 101),
@@ -58,6 +67,19 @@ def book(tmp_path: Path, write_picture: Callable[..., Path]) -> Iterator[Catalog
         yield made
 
 
+@pytest.fixture
+def paste(book: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Paste:
+    """Run a command as it was printed."""
+    monkeypatch.setenv("FLUKEPRINT_CATALOGUE", str(book.path))
+    monkeypatch.setenv("FLUKEPRINT_WHO", "Bo")
+
+    def run(printed: str) -> None:
+        monkeypatch.setattr(sys, "argv", shlex.split(printed))
+        cli.main()
+
+    return run
+
+
 def test_planted_faults_come_first(book: Catalogue, network: Network) -> None:
     doubts, failures = audit_catalogue(book, network)
     assert failures == ()
@@ -65,11 +87,22 @@ def test_planted_faults_come_first(book: Catalogue, network: Network) -> None:
     names = book.individuals()
     two = first[TWO_NAMES]
     assert {names[number] for number in two.individuals} == {"A", "again A"}
-    assert two.remedy == ("merge", "--", *(names[number] for number in two.individuals))
+    alike = two.evidence[0]
+    why = (
+        f"audit with model {network.model.id[:12]}: same whale, log-odds {two.strength:.1f}; "
+        f"photos {alike.photos[0]} and {alike.photos[1]} alike {alike.similarity:.2f}"
+    )
+    assert two.remedy == ("merge", "--why", why, "--", *(names[n] for n in two.individuals))
     wrong = first[WRONG_NAME]
     assert wrong.photos == (8,)
     assert [names[number] for number in wrong.individuals] == ["C", "B"]
-    assert wrong.remedy == ("decide", "8", "--move=B")
+    why = f"audit with model {network.model.id[:12]}: wrong name, log-odds {wrong.strength:.1f}; "
+    assert wrong.remedy[:5] == ("decide", "8", "--ranking", "none", "--why")
+    assert wrong.remedy[5].startswith(why)
+    assert wrong.remedy[6:] == ("--move=B",)
+    *begin, why, end, whale = first[TWO_WHALES].remedy
+    assert (begin, end, whale) == (["split", "--photos", "8", "--why"], "--", "C")
+    assert ": two whales, log-odds " in why
     assert {pair.photos for pair in wrong.evidence} <= {(4, 8), (5, 8), (6, 8), (7, 8)}
     assert TWINS not in first
 
@@ -131,6 +164,33 @@ def test_a_classifier_knows_only_its_own(book: Catalogue, network: Network) -> N
         audit_catalogue(book, network)
 
 
+def test_what_a_decision_from_the_audit_rests_on(
+    book: Catalogue, network: Network, paste: Paste, write_picture: Callable[..., Path]
+) -> None:
+    """The log keeps the evidence, and no ranking that was on the screen some other day."""
+    paths = [write_picture(book.root / f"new{o}.png", shot(20, o)) for o in (120, 121)]
+    bring_in(book, from_files(paths, {}), who="Ann")
+    book.keep_rankings("another model", [Shown(n, ((1, 0.5),), 0.5) for n in (8, 11, 12)])
+    doubts, _ = audit_catalogue(book, network)
+    (group,), _ = cluster_catalogue(book, network, least=0.5)
+    first = {doubt.kind: doubt for doubt in reversed(doubts)}
+    remedies = [first[kind].remedy for kind in (WRONG_NAME, TWO_NAMES)] + [group.remedy]
+    before = book.revision
+    for remedy in remedies:
+        paste(shlex.join(("flukeprint", "catalogue", *remedy)))
+    events = book.photo_history(8)[-1:] + book.individual_history(book.find("A"))[-1:]
+    events += book.photo_history(11)[-1:] + book.photo_history(12)[-1:]
+    assert [entry.event.kind for entry in events] == ["move", "merge", "new", "same"]
+    assert [entry.event.ranking for entry in events] == [None] * 4
+    found = [f"audit with model {network.model.id[:12]}: {what}, log-odds "
+             for what in ("wrong name", "same whale")]  # fmt: skip
+    found += [f"cluster with model {network.model.id[:12]}: same whale 0."] * 2
+    for entry, begin in zip(events, found, strict=True):
+        assert entry.event.why.startswith(begin)
+        assert " alike 0." in entry.event.why
+    assert book.revision == before + 4
+
+
 def test_on_the_command_line(
     book: Catalogue,
     tiny_model: Model,
@@ -163,7 +223,9 @@ def test_on_the_command_line(
     monkeypatch.setenv("FLUKEPRINT_CATALOGUE", str(book.path))
     monkeypatch.setattr(sys, "argv", ["flukeprint", "catalogue", "audit", "--model", str(model)])
     cli.main()
-    assert "  if so: flukeprint catalogue decide 8 --move=B\n" in capsys.readouterr().out
+    assert "  if so: flukeprint catalogue decide 8 --ranking none --why 'audit with model " in (
+        capsys.readouterr().out
+    )
     assert "to look at: 1 " in said
     assert run("cluster").splitlines() == ["0 groups of 0 unidentified photos"]
     shots = ((20, 120), (20, 121))
@@ -171,7 +233,9 @@ def test_on_the_command_line(
     bring_in(book, from_files(paths, {}), who="Ann")
     group, remedy, count = run("cluster", "--least", 0.5).splitlines()
     assert group.partition("  ")[2].startswith("photos 11 (")
-    assert remedy == f"  if so: flukeprint catalogue decide --catalogue {book.path} 11 12 --new"
+    begin = f"  if so: flukeprint catalogue decide --catalogue {book.path} 11 12 --ranking none"
+    assert remedy.startswith(f"{begin} --why 'cluster with model {tiny_model.id[:12]}: same whale ")
+    assert remedy.endswith("' --new")
     assert count == "1 group of 2 unidentified photos"
     lost = write_picture(tmp_path / "new" / "lost.png", shot(30, 130))
     bring_in(book, from_files([lost], {}), who="Ann")

@@ -63,7 +63,7 @@ def cluster(file: Path, least: float, as_json: bool, **how: Any) -> None:
             _echo_json({**asdict(group), "paths": [paths[number] for number in group.photos]})
             continue
         say(f"{share(group.probability)}  {_named(group.photos, paths)}")
-        say(f"  if so: {_command(file, 'decide', *map(str, group.photos), '--new')}")
+        say(f"  if so: {_command(file, *group.remedy)}")
     if not as_json:
         photos = sum(len(group.photos) for group in groups)
         click.echo(f"{plural(len(groups), 'group')} of {plural(photos, 'unidentified photo')}")

@@ -12,13 +12,23 @@ from flukeprint.cache import Cache
 from flukeprint.catalogue import Catalogue, PhotoNow
 from flukeprint.catalogued import CatalogueGallery, gallery_rows, known_vectors, place_of
 from flukeprint.decide import Calibration
-from flukeprint.groups import Pair, find_groups
+from flukeprint.groups import Group, Pair, find_groups
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import compare
 from flukeprint.records import Failure
-from flukeprint.suspicions import TWO_NAMES, TWO_WHALES, WRONG_NAME, audit
+from flukeprint.suspicions import TWINS, TWO_NAMES, TWO_WHALES, WRONG_NAME, audit
 from flukeprint.twins import glance_all, twin_groups
+
+IN_WORDS = {
+    TWO_NAMES: "same whale",
+    TWO_WHALES: "two whales",
+    WRONG_NAME: "wrong name",
+    TWINS: "twins",
+}
+"""What each kind of suspicion says of what it names."""
+UNRANKED = ("--ranking", "none")
+"""A ranking that was shown of the photo before is not what such a decision rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,7 @@ class Doubt:
     """Something to look at: see :class:`flukeprint.suspicions.Suspicion`.
 
     ``individuals`` and ``photos`` are numbers in the catalogue. ``remedy`` is the catalogue command
-    that would put it right; empty where there is none.
+    that would put it right, with the evidence as its reason; empty where there is none.
     """
 
     kind: str
@@ -47,11 +57,15 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Unidentified photos that look like one whale; ``probability`` is of the least sure join."""
+    """Unidentified photos that look like one whale; ``probability`` is of the least sure join.
+
+    ``remedy`` is the catalogue command that would make them one, with the evidence as its reason.
+    """
 
     photos: tuple[int, ...]
     probability: float
     evidence: tuple[Evidence, ...]
+    remedy: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +105,22 @@ def audit_catalogue(
     calibration = Calibration.from_dict(network.model.manifest.calibration)
     twins = _twins(catalogue, seen.photos, progress)
     said = sum(len(photo.not_individuals) for photo in seen.photos)  # each takes one away at most
-    found = audit(seen.vectors, owners, twins, calibration, most + said)
+    suspected = audit(seen.vectors, owners, twins, calibration, most + said).suspicions
     members: dict[int, list[PhotoNow]] = {}
     for photo in seen.photos:
         members.setdefault(int(photo.individual or 0), []).append(photo)
     doubts: list[Doubt] = []
     left: dict[str, int] = {}
-    for one in found.suspicions:
+    for one in suspected:
         rows = [seen.photos[row] for row in one.photos]
         if left.get(one.kind, 0) == most or _is_said(one.kind, one.individuals, rows, members):
             continue
         left[one.kind] = left.get(one.kind, 0) + 1
         numbers = tuple(photo.number for photo in rows)
-        remedy = _remedy(one.kind, one.individuals, numbers, names)
         evidence = seen.evidence(one.evidence)
+        found = f"{IN_WORDS[one.kind]}, log-odds {one.strength:.1f}"
+        why = ("--why", _why("audit", network.model.id, found, evidence))
+        remedy = _remedy(one.kind, one.individuals, numbers, names, why)
         doubts.append(Doubt(one.kind, one.individuals, numbers, one.strength, evidence, remedy))
     return doubts, seen.failures
 
@@ -137,14 +153,17 @@ def cluster_catalogue(
         background=_background(catalogue, photos, seen.vectors, network, cache, note, progress),
         least=least,
     )
-    return [
-        Together(
-            tuple(seen.photos[row].number for row in group.photos),
-            group.probability,
-            seen.evidence(group.pairs),
-        )
-        for group in groups
-    ], seen.failures
+    return [_together(group, seen, network.model.id) for group in groups], seen.failures
+
+
+def _together(group: Group, seen: _Seen, model_id: str) -> Together:
+    numbers = tuple(seen.photos[row].number for row in group.photos)
+    evidence = seen.evidence(group.pairs)
+    sure = group.probability if group.probability == 1 else min(group.probability, 0.99)
+    why = _why("cluster", model_id, f"same whale {sure:.2f}", evidence)
+    # --new comes last: what follows it would be the whale's name
+    remedy = ("decide", *map(str, numbers), *UNRANKED, "--why", why, "--new")
+    return Together(numbers, group.probability, evidence, remedy)
 
 
 def _look_over(
@@ -216,14 +235,27 @@ def _is_said(
     return False
 
 
+def _why(command: str, model_id: str, found: str, evidence: Sequence[Evidence]) -> str:
+    """The evidence in a few words, for the log to keep."""
+    alike = ""
+    if evidence:
+        one, other = evidence[0].photos
+        alike = f"; photos {one} and {other} alike {evidence[0].similarity:.2f}"
+    return f"{command} with model {model_id[:12]}: {found}{alike}"
+
+
 def _remedy(
-    kind: str, individuals: tuple[int, ...], photos: tuple[int, ...], names: Mapping[int, str]
+    kind: str,
+    individuals: tuple[int, ...],
+    photos: tuple[int, ...],
+    names: Mapping[int, str],
+    why: tuple[str, str],
 ) -> tuple[str, ...]:
     if kind == TWO_NAMES:
-        return ("merge", "--", names[individuals[0]], names[individuals[1]])
+        return ("merge", *why, "--", names[individuals[0]], names[individuals[1]])
     if kind == TWO_WHALES:
         numbers = ",".join(str(number) for number in photos)
-        return ("split", "--photos", numbers, "--", names[individuals[0]])
+        return ("split", "--photos", numbers, *why, "--", names[individuals[0]])
     if kind == WRONG_NAME:
-        return ("decide", str(photos[0]), f"--move={names[individuals[1]]}")
+        return ("decide", str(photos[0]), *UNRANKED, *why, f"--move={names[individuals[1]]}")
     return ()
