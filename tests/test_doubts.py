@@ -133,6 +133,43 @@ def test_twins_under_two_names_are_told(
     (twins,) = (doubt for doubt in doubts if doubt.kind == TWINS)
     assert (twins.photos, twins.remedy) == ((4, 11), ())
     assert twins.individuals == (book.find("B"), book.find("D"))
+    (dismissal,) = twins.dismissals
+    assert (dismissal[:2], dismissal[-1]) == (("decide", "11"), "--different=B")
+
+
+@pytest.mark.parametrize("kind", [TWO_NAMES, TWO_WHALES, WRONG_NAME, TWINS])
+def test_what_is_right_as_it_is_can_be_said(
+    book: Catalogue, network: Network, paste: Paste, write_picture: Callable[..., Path], kind: str
+) -> None:
+    """After the commands that say so it is not suspected again, until they are undone."""
+    rows = "path,identity\n"
+    for number, whale in enumerate(("D", "C", "B"), 11):
+        write_picture(book.root / f"{number}.jpg", shot(4, 104), quality=110 - number)
+        rows += f"{number}.jpg,{whale}\n"
+    (book.root / "more.csv").write_text(rows)
+    bring_in(book, from_table(read_table(book.root / "more.csv")), who="Ann")
+    before, _ = audit_catalogue(book, network)
+    first = next(doubt for doubt in before if doubt.kind == kind)
+    begun = book.revision
+    for command in first.dismissals:
+        paste(shlex.join(("flukeprint", "catalogue", *command)))
+    after, _ = audit_catalogue(book, network)
+    was, are = ([(d.kind, d.individuals, d.photos) for d in doubts] for doubts in (before, after))
+    this = (first.kind, first.individuals, first.photos)
+    assert this in was and set(are) < set(was)
+    assert [one for one in are if one[0] == kind] == [
+        one for one in was if one[0] == kind and one != this
+    ]
+    noted = list(range(begun + 1, book.revision + 1))
+    verdict = "same" if kind in (TWO_WHALES, WRONG_NAME) else "different"
+    assert len(noted) == {TWO_NAMES: 1, TWO_WHALES: 1, WRONG_NAME: 1, TWINS: 3}[kind]
+    numbers = {int(text) for command in first.dismissals for text in command if text.isdigit()}
+    for event in (book.photo_history(number)[-1].event for number in numbers):
+        assert (event.kind, event.ranking) == (verdict, None)
+        assert event.why.startswith(f"against audit with model {network.model.id[:12]}: ")
+    for number in reversed(noted):
+        book.decide(Undo(number), who="Bo")
+    assert audit_catalogue(book, network)[0] == before
 
 
 def test_unidentified_photos_of_one_whale_are_grouped(
@@ -211,9 +248,15 @@ def test_on_the_command_line(
 
     told = [json.loads(line) for line in run("audit", "--most", 1, "--json").splitlines()]
     assert sorted(one["kind"] for one in told) == ["two names", "two whales", "wrong name"]
+    assert [one["dismissals"][0][0] for one in told] == ["decide"] * 3
     said = run("audit", "--most", 1)
-    remedies = [line[9:] for line in said.splitlines() if line.startswith("  if so: ")]
-    assert sorted(shlex.split(one)[2] for one in remedies) == ["decide", "merge", "split"]
+    lines = [line.partition(": ") for line in said.splitlines() if line.startswith("  if ")]
+    remedies = [command for _, _, command in lines]
+    commands = [(when.strip(), shlex.split(one)[2]) for when, _, one in lines]
+    assert sorted(commands) == [
+        *[("if not", "decide")] * 3,
+        *[("if so", what) for what in ("decide", "merge", "split")],
+    ]
     for remedy in remedies:  # each runs as it is printed
         monkeypatch.setattr(
             sys, "argv", [*shlex.split(remedy)[:3], "--dry-run", *shlex.split(remedy)[3:]]
