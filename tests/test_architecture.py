@@ -18,7 +18,7 @@ MODULES = {
     for path in sorted((SOURCE / "flukeprint").rglob("*.py"))
 }
 CATALOGUE_USERS = {
-    *("catalogued", "resight", "doubts", "exports"),
+    *("catalogued", "resight", "replies", "doubts", "exports"),
     *("cli_catalogue", "cli_decisions", "cli_export", "cli_identify", "cli_import", "cli_lists"),
     "cli_review",
 }

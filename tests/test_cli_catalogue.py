@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from flukeprint import cli, cli_export, cli_import, exports
 from flukeprint.catalogue.facts import ORDERS
+from flukeprint.catalogue.salvage import CUT_OFF
 from flukeprint.model import Model, save_model
+from tests.catalogue.small import cut_off
 from tests.tiny import picture
 
 Run = Callable[..., tuple[int, str, str]]
@@ -378,6 +381,23 @@ def test_a_photo_from_arrival_to_recognition(
     assert (found["number"], found["ranking"]) == (None, None)
 
 
+def test_which_ranking_a_decision_cites(book: Run, tmp_path: Path, model_path: Path) -> None:
+    for _ in range(2):
+        assert book("identify", "--catalogue", tmp_path / "book", "--model", model_path)[0] == 0
+    cited = {(): 3, ("--ranking", 1): 1, ("--ranking", "none"): None}
+    for number, how in enumerate(cited):
+        assert book("catalogue", "decide", "4", "--place", f"bay {number}", *how)[0] == 0
+    events = output(book, "catalogue", "history", "4")["history"][1:]
+    assert [(one["evidence"] or {}).get("id") for one in events] == [*cited.values()]
+    assert book("catalogue", "decide", "4", "5", "--unsure", "--ranking", "none")[0] == 0
+    events = output(book, "catalogue", "history", "5")["history"]
+    assert (events[-1]["kind"], events[-1]["evidence"]) == ("unsure", None)
+    for text in ("None", "-1", "1.0"):
+        code, _, err = book("catalogue", "decide", "4", "--no-whale", "--ranking", text)
+        said = f"flukeprint: --ranking {text}: give a ranking's number, or none\n"
+        assert (code, err) == (2, said)
+
+
 def test_without_photos_all_that_are_unidentified_are_asked_about(
     book: Run, tmp_path: Path, model_path: Path
 ) -> None:
@@ -389,6 +409,38 @@ def test_without_photos_all_that_are_unidentified_are_asked_about(
         "5.jpg",
         "6.jpg",
     ]
+
+
+@pytest.mark.parametrize("how", [(), ("--json",), ("--csv", "out.csv"), ("--kaggle", "sub.csv")])
+def test_a_ranking_is_kept_as_it_was_shown(
+    book: Run, tmp_path: Path, model_path: Path, how: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path, *how)
+    for number, top in enumerate((1, 2), 1):
+        assert book(*asked, "--top", top)[0] == 0
+        book("catalogue", "decide", "4", "--place", f"bay {number}")
+    events = output(book, "catalogue", "history", "4")["history"]
+    cited = [one["evidence"] for one in events if one["kind"] == "describe"]
+    assert [len(one["candidates"]) for one in cited] == [1, 2]
+    if "--kaggle" in how:  # which has to name more than a person wants to see
+        rows = [row.split(",") for row in Path("sub.csv").read_text().splitlines()]
+        assert [len(row[1].split()) for row in rows[1:]] == [4, 4]
+
+
+def test_a_ranking_in_a_narrow_window(
+    book: Run, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = Console(file=io.StringIO(), force_terminal=True, width=30)
+    monkeypatch.setattr("flukeprint.console._stdout", lambda: narrow)
+    for more in ((), ("--sheet", tmp_path / "sheet.html")):
+        asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path, *more)
+        assert book(*asked)[0] == 0
+        book("catalogue", "decide", "4", "--place", f"bay {len(more)}")
+    events = output(book, "catalogue", "history", "4")["history"]
+    cited = [one["evidence"] for one in events if one["kind"] == "describe"]
+    assert [len(one["candidates"]) for one in cited] == [1, 3]
 
 
 def test_an_encounter_on_the_command_line(
@@ -480,6 +532,15 @@ def test_what_cannot_be_done_is_one_line(
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
     assert (tmp_path / "book").read_bytes() == before
+
+
+def test_a_catalogue_begins_with_a_folder_that_is_there(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("nowhere", "file"):
+        code, out, err = run("catalogue", "init", tmp_path / "new", "--root", tmp_path / name)
+        said = f"flukeprint: {tmp_path / name}: no such folder; name the one where the photos lie\n"
+        assert (code, out, err) == (2, "", said)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
 def test_a_stale_decision_is_refused(book: Run) -> None:
@@ -590,6 +651,40 @@ def test_check_backup_and_rescue(book: Run, tmp_path: Path) -> None:
     )
 
 
+def test_a_change_that_was_cut_off(book: Run, tmp_path: Path) -> None:
+    cut_off(tmp_path / "book")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    code, out, err = book("catalogue", "check")
+    said = "tmp_path/book: whole; can be read: 1 event, 20 effect, 6 photo, 7 file, 3 individual\n"
+    assert (code, out) == (0, said.replace("tmp_path", str(tmp_path)))
+    assert err == f"note: {CUT_OFF}\n"
+    report = output(book, "catalogue", "check")
+    assert (report["whole"], report["problems"], report["notes"]) == (True, [], [CUT_OFF])
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("form", cli_export.FORMATS)
+def test_an_export_after_a_change_was_cut_off(book: Run, tmp_path: Path, form: str) -> None:
+    assert book("catalogue", "export", form, tmp_path / "before")[0] == 0
+    cut_off(tmp_path / "book")
+    code, _, err = book("catalogue", "export", form, tmp_path / "after")
+    assert (code, "flukeprint: " in err) == (0, False)
+    assert not (tmp_path / "book-journal").exists()
+    if form == "lines":
+        assert (tmp_path / "after").read_bytes() == (tmp_path / "before").read_bytes()
+
+
+def test_a_change_that_was_cut_off_where_nothing_can_be_written(
+    book: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(tmp_path / "book")
+    monkeypatch.setattr("flukeprint.cli_decisions.writable", lambda file: False)
+    said = f"flukeprint: {tmp_path / 'book'}: a decision was cut off; open it once where it can be "
+    for words in (("show",), ("export", "photos", tmp_path / "out")):
+        assert book("catalogue", *words) == (2, "", f"{said}written, to take that back\n")
+    assert (tmp_path / "book-journal").exists()
+
+
 def test_a_rescue_that_lost_what_was_shown(book: Run, tmp_path: Path, model_path: Path) -> None:
     asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path)
     assert book(*asked)[0] == 0
@@ -656,6 +751,37 @@ def test_exports_go_out_and_tell_what_they_left_out(
     assert after == before
 
 
+def test_a_sheet_for_wildbook_comes_back(book: Run, kaggle: Path, tmp_path: Path) -> None:
+    """With all its photos, whom they show, when and where; put beside the photos."""
+    rest = ("--place", "bay", "--latitude", "-64.5", "--longitude", "-62")
+    for number, date, met in (
+        (1, "2018-07-01T10:20", "e1"),
+        (2, "2018-07-01T10:25", "e1"),
+        (3, "2019-08-02T06:05", "e2"),
+        (4, "2020-05", "e2"),
+    ):
+        book("catalogue", "decide", number, "--date", date, *rest)
+        book("catalogue", "decide", number, "--encounter", met)
+    assert book("catalogue", "export", "wildbook", tmp_path / "out")[0] == 0
+    sheet = kaggle / "train" / "wildbook-1.csv"
+    shutil.copy(tmp_path / "out" / "wildbook-1.csv", sheet)
+    again = ("--catalogue", tmp_path / "again")
+    assert book("catalogue", "init", tmp_path / "again", "--root", kaggle)[0] == 0
+    code, _, err = book("catalogue", "import", sheet, *again)
+    assert (code, "left aside: Encounter.genus, Encounter.specificEpithet\n" in err) == (0, True)
+    keys = ("whale", "date", "position", "place", "encounter")
+    before, after = (
+        {one["paths"][0]: [one[key] for key in keys] for one in _lines(book, "catalogue", *words)}
+        for words in (("photos",), ("photos", *again))
+    )
+    assert before.pop("train/6.jpg") and before.pop("train/7.jpg")  # which have no date
+    for path in ("train/1.jpg", "train/3.jpg"):
+        before[path][1] = "2018-07-01"  # met once, photographed more than once
+    assert after == before
+    code, out, _ = book("catalogue", "import", sheet)
+    assert (code, "new: 0 photos, 0 files" in out, "conflict" in out) == (0, True, False)
+
+
 def test_formats_are_those_that_there_are() -> None:
     assert (*exports.FORMATS, "lines") == cli_export.FORMATS
     assert cli_import.ORDERS == ORDERS
@@ -679,6 +805,19 @@ def test_a_backup_that_fails_is_a_warning(book: Run, tmp_path: Path, kaggle: Pat
     code, out, err = book("catalogue", "decide", kaggle / "train" / "4.jpg", "--unsure")
     assert (code, out.splitlines()[0]) == (0, "event 2: unsure")
     assert "warning: all is noted, but no backup was made" in err
+
+
+def test_a_backup_has_the_rankings_that_were_shown_since(
+    book: Run, tmp_path: Path, model_path: Path
+) -> None:
+    nothing_new = f"{tmp_path / 'book'}: backed up already; nothing is new\n"
+    assert book("catalogue", "backup")[:2] == (0, nothing_new)
+    assert book("identify", "--catalogue", tmp_path / "book", "--model", model_path)[0] == 0
+    made = Path(output(book, "catalogue", "backup")["backup"])
+    assert made.parent == tmp_path / "book.backups"
+    with closing(sqlite3.connect(made)) as link:
+        assert link.execute("SELECT photo FROM ranking").fetchall() == [(4,), (5,)]
+    assert book("catalogue", "backup")[:2] == (0, nothing_new)
 
 
 def test_nothing_is_noted_in_a_backup(book: Run, tmp_path: Path, kaggle: Path) -> None:

@@ -15,7 +15,13 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from flukeprint import console
-from flukeprint.console import answers_table, demo_summary, look_row, metrics_table
+from flukeprint.console import (
+    answers_table,
+    demo_summary,
+    look_row,
+    metrics_table,
+    places_shown,
+)
 from flukeprint.console_progress import progress_bar
 from flukeprint.demo import DemoResult
 from flukeprint.evaluate import Report
@@ -137,7 +143,10 @@ def test_a_pipe_never_cuts_a_name_and_a_window_shows_what_fits(
     row = capsys.readouterr().out.splitlines()[1]
     assert row.startswith(f"{photo}  50 %  whale_0_{'x' * 30} 10 %  ")
     assert row.count(" 10 %") == 5
+    assert [places_shown(answers, top) for top in (5, 3)] == [5, 3]
     stream = window(80)
+    assert [places_shown(answers, top) for top in (5, 1)] == [2, 1]
+    assert places_shown([NO_FLUKE, UNREAD], 5) == 5
     answers_table(answers, 5)
     assert stream.getvalue().splitlines()[:2] == [
         "photo          new  likeliest whales, first 2 of 5",

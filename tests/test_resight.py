@@ -169,6 +169,17 @@ def test_rankings_are_kept_as_they_were_shown(
     assert check(book.path).whole
 
 
+def test_only_what_was_shown_is_kept(book: Catalogue, network: Network, shoot: Shoot) -> None:
+    bring(book, shoot(4))
+    (found,), _ = resight(book, [Asked(shoot(4))], network, shown=lambda answers: len(answers))
+    assert found.ranking is not None
+    kept = book.ranking(found.ranking)
+    assert kept is not None
+    first, *others = found.answer.candidates
+    assert kept.candidates == ((book.find("w_b"), "w_b", first.probability),)
+    assert (first.individual, len(others)) == ("w_b", 2)
+
+
 def test_whom_a_person_ruled_out_is_not_named_again(
     book: Catalogue, network: Network, shoot: Shoot
 ) -> None:

@@ -63,6 +63,22 @@ FAULTY = mixed(
 OWNERS = owned(4, 9, 4, 7, 7, 2, 2, 7, 5)
 
 
+def test_what_a_person_confirmed_is_not_suspected() -> None:
+    """Photo 7 is suspected of both; of two to split off, one is not all."""
+    whole = audit(FAULTY, OWNERS, apart(9), PLAIN)
+    for rows in ([7], [3], [6, 7]):
+        settled = np.isin(apart(9), rows)
+        found = audit(FAULTY, OWNERS, apart(9), PLAIN, settled=settled)
+        assert found.judged == whole.judged
+        assert found.suspicions == tuple(
+            one
+            for one in whole.suspicions
+            if one.kind not in (WRONG_NAME, TWO_WHALES) or not {*one.photos} <= {*rows}
+        )
+    few = audit(FAULTY, OWNERS, apart(9), PLAIN, 1, np.isin(apart(9), [7]))
+    assert [len(of(few, kind)) for kind in KINDS] == [1, 1, 1, 0]
+
+
 def test_one_whale_under_two_names() -> None:
     found = of(audit(FAULTY, OWNERS, apart(9), PLAIN), TWO_NAMES)
     assert len(found) == 10

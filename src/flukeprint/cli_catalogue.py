@@ -157,7 +157,8 @@ def check(file: Path, new: Path | None, who: str | None, as_json: bool) -> None:
     if as_json:
         body = {
             **{"whole": report.whole, "problems": report.problems, "savable": report.savable},
-            **{"not_saved_before": report.rescued, "rescued": saved.rows if saved else None},
+            **{"notes": report.notes, "not_saved_before": report.rescued},
+            "rescued": saved.rows if saved else None,
         }
         click.echo(json_text(body))
     else:
@@ -165,6 +166,8 @@ def check(file: Path, new: Path | None, who: str | None, as_json: bool) -> None:
             say(line)
         rows = ", ".join(f"{count:,} {table}" for table, count in report.savable.items() if count)
         click.echo(f"{file}: {'whole' if report.whole else 'not whole'}; can be read: {rows}")
+        for line in report.notes:
+            say(f"note: {line}", err=True)
         if report.rescued:
             events = ", ".join(map(str, report.rescued[:EVENTS_SHOWN]))
             more = len(report.rescued) - EVENTS_SHOWN

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MADE_UP = "\0"
 """Stands for a name that the catalogue makes up; no name can hold it."""
+NO_RANKING = "none"
+"""Says that no ranking was on the screen."""
 BACKUP_EVERY, BACKUP_BYTES = 25, 2_000_000
 """Events after which a decision is followed by a backup; for a large catalogue, which takes longer
 to copy and check, as many as it has so many bytes."""
@@ -67,7 +69,7 @@ def _noting(command: Command) -> Command:
 @click.option("--photographer", help="Who took it.")
 @click.option(
     "--ranking",
-    type=int,
+    metavar="N|none",
     help="Number of the ranking on screen, as identify --json has it; else the last one shown.",
 )
 @SEEN
@@ -75,7 +77,7 @@ def _noting(command: Command) -> Command:
 def decide(
     photos: tuple[str, ...],
     file: Path,
-    ranking: int | None,
+    ranking: str | None,
     **said: Any,
 ) -> None:
     """Note what PHOTO shows: --same, --new, ...
@@ -93,7 +95,7 @@ def decide(
         if os.path.isfile(name) or (len(photos) > 1 and name.isdecimal()):
             raise FlukeprintError(f"--new {name}: that is a photo; say --new last")
         numbers = list(dict.fromkeys(photo_number(book, photo) for photo in photos))
-        if len(numbers) > 1 and (ranking is not None or "box" in chosen):
+        if len(numbers) > 1 and (ranking not in (None, NO_RANKING) or "box" in chosen):
             raise FlukeprintError("--ranking and --box are about one photo; give one PHOTO")
         first, *others = [_about_photo(book, number, dict(chosen)) for number in numbers]
         how["one_line"] = len(photos) > 1
@@ -102,8 +104,7 @@ def decide(
                 book.decide(
                     decision, who=how["who"], why=how["why"], seen=how["seen"], dry_run=True
                 )
-        cited = book.last_ranking(numbers[0]) if ranking is None else ranking
-        _note(book, first, ranking=cited, **how)
+        _note(book, first, ranking=_cited(book, numbers[0], ranking), **how)
         if isinstance(first, New) and others:
             if how["dry_run"]:
                 say("note: the other photos would be put with that whale", err=True)
@@ -113,7 +114,7 @@ def decide(
             others = [Same(number, whale) for number in numbers[1:]]
             how["seen"] = None  # the whale is newer than what was looked at
         for number, decision in zip(numbers[1:], others, strict=True):
-            _note(book, decision, ranking=book.last_ranking(number), **how)
+            _note(book, decision, ranking=_cited(book, number, ranking), **how)
 
 
 @click.command()
@@ -264,15 +265,17 @@ def _is_backup(file: Path) -> bool:
     return file.suffix == ".backup"
 
 
-def open_to_read(file: Path) -> Catalogue:
+def open_to_read(file: Path, root: Path | None = None) -> Catalogue:
     """Open a catalogue to look at it, also where it cannot be written.
+
+    Where it can be, a change that was cut off is taken back first: nobody can read past that.
 
     Raises:
         FlukeprintError: see :meth:`flukeprint.catalogue.Catalogue.open`.
     """
     from flukeprint.catalogue import Catalogue
 
-    return Catalogue.open(file, read_only=not writable(file))
+    return Catalogue.open(file, root=root, read_only=not writable(file))
 
 
 def open_to_write(file: Path, root: Path | None = None) -> Catalogue:
@@ -344,6 +347,17 @@ def _about_photo(book: Catalogue, photo: int, said: dict[str, Any]) -> Decision:
             return Describe(photo, **facts)
     whale = individual_number(book, said["move"]) if "move" in said else None
     return Move(photo, whale, said.get("encounter"))
+
+
+def _cited(book: Catalogue, photo: int, ranking: str | None) -> int | None:
+    """The ranking that a decision about a photo rests on, by its number."""
+    if ranking is None:
+        return book.last_ranking(photo)
+    if ranking == NO_RANKING:
+        return None
+    if not (ranking.isascii() and ranking.isdigit()):
+        raise FlukeprintError(f"--ranking {ranking}: give a ranking's number, or {NO_RANKING}")
+    return int(ranking)
 
 
 def _box(text: str) -> Any:

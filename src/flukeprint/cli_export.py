@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from flukeprint.cli_decisions import open_to_read
 from flukeprint.cli_options import CATALOGUE, PATH, ROOT, say
 
 FORMATS = (
@@ -64,13 +65,12 @@ def export(
     capture-history, photos, competition: a CSV; darwin-core: a .zip; xmp, wildbook: a folder;
     lines: everything as JSON Lines, which import reads back. What is left out is said.
     """
-    from flukeprint.catalogue import Catalogue
     from flukeprint.catalogue.lines import write_lines
     from flukeprint.exports import FORMATS as WRITERS
     from flukeprint.exports import Exporting, matches_file
     from flukeprint.files import check_outputs
 
-    with Catalogue.open(file, root=root, read_only=True) as book:
+    with open_to_read(file, root) as book:
         photos, names, shares = book.moment()
         beside = matches_file(out) if form == "capture-history" else None
         kept = [file, *(book.root / path for one in photos for path in one.paths)]

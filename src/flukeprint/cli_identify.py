@@ -55,6 +55,7 @@ class Wanted(NamedTuple):
     """What the options say of every answer, whatever it is compared with."""
 
     top: int
+    as_json: bool
     cache: Path
     new_share: float | None
     miss_rate: float | None
@@ -79,13 +80,21 @@ class Wanted(NamedTuple):
 
         return Network(load_model(self.model_path), device=self.device)
 
+    def shown(self, answers: Sequence[Identification]) -> int:
+        """How many whales of these answers a person gets to see, on the screen or in a file."""
+        from flukeprint.console import places_shown
+
+        whole = self.as_json or self.outputs["--csv"] or self.outputs["--sheet"]
+        return self.top if whole else places_shown(answers, self.top)
+
     def of(self, network: Network) -> dict[str, Any]:
         """What the library wants to know of the answers."""
         from flukeprint.cache import Cache
+        from flukeprint.submission import ANSWERS
 
         return {
             "cache": Cache(self.cache, network.model.id),
-            "top": self.top,
+            "top": max(self.top, ANSWERS),  # a competition file needs so many
             "new_share": self.new_share,
             "miss_rate": self.miss_rate,
         }
@@ -166,7 +175,8 @@ def identify(
     if (gallery is None) == (file is None):
         raise click.UsageError("give one of --gallery DATA and --catalogue FILE")
     wanted = Wanted(
-        max(top, 5),
+        top,
+        as_json,
         cache_folder(cache),
         new_share,
         miss_rate,
@@ -244,6 +254,7 @@ def _from_catalogue(
                 network,
                 note=note,
                 known=known,
+                shown=wanted.shown,
                 progress=progress,
                 **wanted.of(network),
             )

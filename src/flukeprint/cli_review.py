@@ -63,7 +63,7 @@ def cluster(file: Path, least: float, as_json: bool, **how: Any) -> None:
             _echo_json({**asdict(group), "paths": [paths[number] for number in group.photos]})
             continue
         say(f"{share(group.probability)}  {_named(group.photos, paths)}")
-        say(f"  if so: {_command(file, 'decide', *map(str, group.photos), '--new')}")
+        say(f"  if so: {_command(file, *group.remedy)}")
     if not as_json:
         photos = sum(len(group.photos) for group in groups)
         click.echo(f"{plural(len(groups), 'group')} of {plural(photos, 'unidentified photo')}")
@@ -89,8 +89,9 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
     """Rank what may be wrong: names, whales, photos, twins.
 
     One whale under two names, one name over two whales, photos under a wrong name, twins under
-    several names: strongest first, each with its evidence and the command that would put it right.
-    Strengths are natural log-odds: the higher the surer, and below 0 it is probably nothing.
+    several names: strongest first, each with its evidence and the commands that would put it right
+    or say that it is right as it is. Strengths are natural log-odds: the higher the surer, and
+    below 0 it is probably nothing.
     """
     from collections import Counter
 
@@ -119,6 +120,8 @@ def audit(file: Path, most: int, as_json: bool, **how: Any) -> None:
             say(f"  alike {one.similarity:.2f}: {pair}")
         if doubt.remedy:
             say(f"  if so: {_command(file, *doubt.remedy)}")
+        for dismissal in doubt.dismissals:
+            say(f"  if not: {_command(file, *dismissal)}")
     if not as_json:
         counts = Counter(doubt.kind for doubt in doubts)
         counts_text = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())

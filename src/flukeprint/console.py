@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -65,8 +65,43 @@ def answers_table(answers: Sequence[Identification], top: int) -> None:
     _put(console, Text(f"{plural(len(answers), 'photo')}: {counts_text}", style="bold"))
 
 
+def places_shown(answers: Sequence[Identification], top: int) -> int:
+    """How many places of the ranking :func:`answers_table` shows: what the window has room for."""
+    matched = [answer for answer in answers if answer.failure is None and not answer.no_fluke]
+    return len(_laid_out(_stdout(), matched, top).whales) if matched else top
+
+
 def _print_rows(console: Console, answers: Sequence[Identification], top: int) -> None:
     """Photo, quality, new, the places of the ranking that the window has room for, and remarks."""
+    photos, shares, shown, places = _laid_out(console, answers, top)
+    cut = f", first {len(shown)} of {places}" if len(shown) < places else ""
+    _put(console, Text(f"{photos[0]}  {shares[0]}  likeliest whales{cut}", style="dim"))
+    for row, answer in enumerate(answers):
+        new = likeliest(answer)[0] == NEW_WHALE
+        line = Text(f"{photos[row + 1]}  ").append(shares[row + 1], "bold yellow" if new else "")
+        for k, column in enumerate(shown):
+            line.append(f"  {column[row]}", "bold" if k == 0 and not new else "")
+        notes = "; ".join(remarks(answer.look)) if answer.look else ""
+        if notes and not console.is_terminal:
+            line.append(f"  ({notes})")
+        _put(console, line)
+        if notes and console.is_terminal:
+            _put(console, Text(f"  {notes}", style="dim"))
+
+
+class _Layout(NamedTuple):
+    """Columns of text: ``whales`` those of the ``places`` that the window has room for.
+
+    ``photos`` have each photo's quality beside its name.
+    """
+
+    photos: Cells
+    shares: Cells
+    whales: list[Cells]
+    places: int
+
+
+def _laid_out(console: Console, answers: Sequence[Identification], top: int) -> _Layout:
     photos = _column(["photo", *(_photo(console, answer.photo) for answer in answers)])
     looks = [answer.look for answer in answers]
     if any(looks):
@@ -82,20 +117,7 @@ def _print_rows(console: Console, answers: Sequence[Identification], top: int) -
         shares = [f"{part}  {count}" for part, count in pairs]
     room = console.width - cell_len(photos[0]) - 2 - len(shares[0])
     shown = [c for k, c in enumerate(columns) if k == 0 or _fits(console, columns[: k + 1], room)]
-    cut = f", first {len(shown)} of {len(columns)}" if len(shown) < len(columns) else ""
-    _put(console, Text(f"{photos[0]}  {shares[0]}  likeliest whales{cut}", style="dim"))
-    for row, answer in enumerate(answers):
-        new = likeliest(answer)[0] == NEW_WHALE
-        line = Text(f"{photos[row + 1]}  ").append(shares[row + 1], "bold yellow" if new else "")
-        for k, column in enumerate(shown):
-            line.append(f"  {column[row]}", "bold" if k == 0 and not new else "")
-        look = looks[row]
-        notes = "; ".join(remarks(look)) if look else ""
-        if notes and not console.is_terminal:
-            line.append(f"  ({notes})")
-        _put(console, line)
-        if notes and console.is_terminal:
-            _put(console, Text(f"  {notes}", style="dim"))
+    return _Layout(photos, shares, shown, len(columns))
 
 
 def _whale_columns(

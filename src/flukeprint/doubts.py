@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,21 @@ from flukeprint.cache import Cache
 from flukeprint.catalogue import Catalogue, PhotoNow
 from flukeprint.catalogued import CatalogueGallery, gallery_rows, known_vectors, place_of
 from flukeprint.decide import Calibration
-from flukeprint.groups import Pair, find_groups
+from flukeprint.groups import Group, Pair, find_groups
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import compare
 from flukeprint.records import Failure
-from flukeprint.suspicions import TWO_NAMES, TWO_WHALES, WRONG_NAME, audit
+from flukeprint.replies import (
+    IN_WORDS,
+    Suspected,
+    dismissals,
+    is_confirmed,
+    is_denied,
+    one_whale,
+    remedy,
+)
+from flukeprint.suspicions import audit
 from flukeprint.twins import glance_all, twin_groups
 
 
@@ -34,7 +43,8 @@ class Doubt:
     """Something to look at: see :class:`flukeprint.suspicions.Suspicion`.
 
     ``individuals`` and ``photos`` are numbers in the catalogue. ``remedy`` is the catalogue command
-    that would put it right; empty where there is none.
+    that would put it right, with the evidence as its reason; empty where there is none. After
+    ``dismissals``, which say that all is right as it is, it is not doubted again.
     """
 
     kind: str
@@ -43,15 +53,20 @@ class Doubt:
     strength: float
     evidence: tuple[Evidence, ...]
     remedy: tuple[str, ...]
+    dismissals: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Unidentified photos that look like one whale; ``probability`` is of the least sure join."""
+    """Unidentified photos that look like one whale; ``probability`` is of the least sure join.
+
+    ``remedy`` is the catalogue command that would make them one, with the evidence as its reason.
+    """
 
     photos: tuple[int, ...]
     probability: float
     evidence: tuple[Evidence, ...]
+    remedy: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +94,8 @@ def audit_catalogue(
 ) -> tuple[list[Doubt], tuple[Failure, ...]]:
     """The strongest ``most`` doubts of each kind, strongest first, and photos not to be had.
 
-    What a person said already, that a photo is not an individual, is not doubted again.
+    What a person said already is not doubted again: that a photo is not an individual, and that it
+    is the one it is put with.
 
     Raises:
         FlukeprintError: the model is a classifier, or the catalogue cannot be used.
@@ -91,21 +107,32 @@ def audit_catalogue(
     calibration = Calibration.from_dict(network.model.manifest.calibration)
     twins = _twins(catalogue, seen.photos, progress)
     said = sum(len(photo.not_individuals) for photo in seen.photos)  # each takes one away at most
-    found = audit(seen.vectors, owners, twins, calibration, most + said)
+    settled = np.array([is_confirmed(photo) for photo in seen.photos], dtype=np.bool_)
+    suspected = audit(seen.vectors, owners, twins, calibration, most + said, settled).suspicions
     members: dict[int, list[PhotoNow]] = {}
     for photo in seen.photos:
         members.setdefault(int(photo.individual or 0), []).append(photo)
     doubts: list[Doubt] = []
     left: dict[str, int] = {}
-    for one in found.suspicions:
-        rows = [seen.photos[row] for row in one.photos]
-        if left.get(one.kind, 0) == most or _is_said(one.kind, one.individuals, rows, members):
+    for one in suspected:
+        this = Suspected(one.kind, one.individuals, [seen.photos[row] for row in one.photos])
+        if left.get(one.kind, 0) == most or is_denied(this, members):
             continue
         left[one.kind] = left.get(one.kind, 0) + 1
-        numbers = tuple(photo.number for photo in rows)
-        remedy = _remedy(one.kind, one.individuals, numbers, names)
         evidence = seen.evidence(one.evidence)
-        doubts.append(Doubt(one.kind, one.individuals, numbers, one.strength, evidence, remedy))
+        found = f"{IN_WORDS[one.kind]}, log-odds {one.strength:.1f}"
+        why = _why("audit", network.model.id, found, evidence)
+        doubts.append(
+            Doubt(
+                one.kind,
+                one.individuals,
+                tuple(photo.number for photo in this.photos),
+                one.strength,
+                evidence,
+                remedy(this, names, why),
+                dismissals(this, names, why),
+            )
+        )
     return doubts, seen.failures
 
 
@@ -137,14 +164,24 @@ def cluster_catalogue(
         background=_background(catalogue, photos, seen.vectors, network, cache, note, progress),
         least=least,
     )
-    return [
-        Together(
-            tuple(seen.photos[row].number for row in group.photos),
-            group.probability,
-            seen.evidence(group.pairs),
-        )
-        for group in groups
-    ], seen.failures
+    return [_together(group, seen, network.model.id) for group in groups], seen.failures
+
+
+def _together(group: Group, seen: _Seen, model_id: str) -> Together:
+    numbers = tuple(seen.photos[row].number for row in group.photos)
+    evidence = seen.evidence(group.pairs)
+    sure = group.probability if group.probability == 1 else min(group.probability, 0.99)
+    why = _why("cluster", model_id, f"same whale {sure:.2f}", evidence)
+    return Together(numbers, group.probability, evidence, one_whale(numbers, why))
+
+
+def _why(command: str, model_id: str, found: str, evidence: Sequence[Evidence]) -> str:
+    """The evidence in a few words, for the log to keep."""
+    alike = ""
+    if evidence:
+        one, other = evidence[0].photos
+        alike = f"; photos {one} and {other} alike {evidence[0].similarity:.2f}"
+    return f"{command} with model {model_id[:12]}: {found}{alike}"
 
 
 def _look_over(
@@ -197,33 +234,3 @@ def _twins(
     found = twin_groups([one for one in glances if not isinstance(one, Failure)])
     group[read] = np.array(read, dtype=np.int64)[found]
     return group
-
-
-def _is_said(
-    kind: str,
-    individuals: tuple[int, ...],
-    photos: Sequence[PhotoNow],
-    members: Mapping[int, Sequence[PhotoNow]],
-) -> bool:
-    """Whether a person said already that it is not so."""
-    if kind == WRONG_NAME:
-        return individuals[1] in photos[0].not_individuals
-    if kind == TWO_NAMES:
-        one, other = individuals
-        return any(other in photo.not_individuals for photo in members[one]) or any(
-            one in photo.not_individuals for photo in members[other]
-        )
-    return False
-
-
-def _remedy(
-    kind: str, individuals: tuple[int, ...], photos: tuple[int, ...], names: Mapping[int, str]
-) -> tuple[str, ...]:
-    if kind == TWO_NAMES:
-        return ("merge", "--", names[individuals[0]], names[individuals[1]])
-    if kind == TWO_WHALES:
-        numbers = ",".join(str(number) for number in photos)
-        return ("split", "--photos", numbers, "--", names[individuals[0]])
-    if kind == WRONG_NAME:
-        return ("decide", str(photos[0]), f"--move={names[individuals[1]]}")
-    return ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +96,7 @@ def resight(
     miss_rate: float | None = None,
     note: bool = True,
     known: tuple[Sequence[PhotoNow], Mapping[int, str]] | None = None,
+    shown: Callable[[Sequence[Identification]], int] | None = None,
     progress: Progress = no_progress,
 ) -> tuple[list[Resighting], tuple[Failure, ...]]:
     """Name the likeliest catalogued individuals for each photo; see :func:`identify.identify`.
@@ -103,7 +104,9 @@ def resight(
     Photos with the same encounter are judged together. With ``note``, embeddings and rankings of
     catalogued photos are kept in the catalogue. ``known`` is what the catalogue's
     ``photos_and_names`` gave, where that has been asked already: others may decide meanwhile.
-    Returns the answers in order, and the catalogue's photos that could not be had.
+    ``shown`` says how many candidates of these answers a person gets to see, where not all: no more
+    are kept in the rankings. Returns the answers in order, and the catalogue's photos that could
+    not be had.
 
     Raises:
         FlukeprintError: the model is a classifier, the catalogue names nobody or cannot be used.
@@ -140,7 +143,8 @@ def resight(
         if photo.not_individuals
     }
     answers = _answered(asked, done, gallery, judge, by_hash, denied)
-    return _noted(catalogue, answers, done, by_hash, names, network.model.id, note), failures
+    places = (shown(answers) if shown else top) if note else None
+    return _noted(catalogue, answers, done, by_hash, names, network.model.id, places), failures
 
 
 def _answered(
@@ -210,9 +214,12 @@ def _noted(
     known: Mapping[str, PhotoNow],
     names: Mapping[int, str],
     model_id: str,
-    note: bool,
+    places: int | None,
 ) -> list[Resighting]:
-    """The answers with their photos' numbers; rankings are kept in one go."""
+    """The answers with their photos' numbers; rankings are kept in one go.
+
+    Of each so many ``places`` were shown; None where nothing is to be kept.
+    """
     hashes = dict(zip(done.places.tolist(), done.embeddings.hashes, strict=True))
     numbers = {name: number for number, name in names.items()}
     photos = [
@@ -222,11 +229,11 @@ def _noted(
     shown = {
         place: Shown(
             number,
-            tuple((numbers[one.individual], one.probability) for one in answer.candidates),
+            tuple((numbers[one.individual], one.probability) for one in answer.candidates[:places]),
             answer.new,
         )
         for place, (number, answer) in enumerate(zip(photos, answers, strict=True))
-        if note and number is not None and answer.new is not None
+        if places is not None and number is not None and answer.new is not None
     }
     kept = catalogue.keep_rankings(model_id, list(shown.values())) if shown else []
     rankings = dict(zip(shown, kept, strict=True))

@@ -80,13 +80,17 @@ def audit(
     twin_group: NDArray[np.int64],
     calibration: Calibration,
     most: int = MOST,
+    settled: NDArray[np.bool_] | None = None,
 ) -> Audit:
     """Suspect the strongest ``most`` cases of each kind among N photos.
 
     ``vectors`` (N, D) float32 of length 1; ``owners`` (N,) int64 individuals, -1 for photos that
     nobody has named; ``twin_group`` (N,) int64, as :func:`flukeprint.twins.twin_groups` gives.
-    Takes memory for a float32 per two whales.
+    Of photos ``settled`` (N,), which a person confirmed as their owner's, none is suspected of a
+    wrong name, nor a whale of being two where those to split off are all such. Takes memory for a
+    float32 per two whales.
     """
+    settled = np.zeros(len(owners), dtype=np.bool_) if settled is None else settled
     sets = _twins_apart(owners, twin_group)
     twins = _twins(vectors, owners, sets, calibration)
     found = {TWINS: twins}
@@ -99,10 +103,11 @@ def audit(
         judged[TWO_WHALES] = int(several.sum())
         judged[WRONG_NAME] = int(np.isfinite(photos.own).sum()) if whales > 1 else 0
         found[TWO_NAMES] = _two_names(photos, most)
-        found[TWO_WHALES] = [
+        halves = [
             _two_whales(photos, whale, calibration) for whale in np.flatnonzero(several).tolist()
         ]
-        found[WRONG_NAME] = _wrong_names(photos, most) if whales > 1 else []
+        found[TWO_WHALES] = [half for half in halves if not settled[list(half.photos)].all()]
+        found[WRONG_NAME] = _wrong_names(photos, most, settled) if whales > 1 else []
     suspicions = [s for kind in found.values() for s in sorted(kind, key=_place)[:most]]
     return Audit(tuple(sorted(suspicions, key=_place)), judged)
 
@@ -174,8 +179,9 @@ def _two_whales(photos: Compared, whale: int, by: Calibration) -> Suspicion:
     )
 
 
-def _wrong_names(photos: Compared, most: int) -> list[Suspicion]:
-    strength = np.where(np.isfinite(photos.own), photos.best - photos.own, -np.inf)
+def _wrong_names(photos: Compared, most: int, settled: NDArray[np.bool_]) -> list[Suspicion]:
+    judged = np.isfinite(photos.own) & ~settled[photos.rows]
+    strength = np.where(judged, photos.best - photos.own, -np.inf)
     whale_of = np.repeat(np.arange(len(photos.individuals)), np.diff(photos.starts))
     made = []
     for place in np.argsort(-strength, kind="stable")[:most].tolist():

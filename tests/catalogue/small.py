@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flukeprint.catalogue import Catalogue, Incoming
+from flukeprint.catalogue.store import connect
 
 Rows = list[tuple[Any, ...]]
 
@@ -43,6 +44,19 @@ def placed(catalogue: Catalogue) -> dict[int, tuple[int | None, str | None]]:
 def cells(path: Path) -> Rows:
     """The whole present state, owners left out."""
     return query(path, "SELECT kind, subject, field, item, value FROM cell WHERE value NOT NULL")
+
+
+def cut_off(path: Path) -> None:
+    """Leave the file and the journal of a decision that was cut off while it wrote."""
+    with closing(connect(path)) as link:
+        link.execute("PRAGMA cache_size = 1")
+        link.execute("BEGIN IMMEDIATE")
+        link.execute("UPDATE cell SET owner = owner + 1")
+        link.execute("CREATE TABLE large AS SELECT zeroblob(100000)")  # more than it keeps back
+        torn, journal = path.read_bytes(), Path(f"{path}-journal").read_bytes()
+        link.execute("ROLLBACK")
+    path.write_bytes(torn)
+    Path(f"{path}-journal").write_bytes(journal)
 
 
 def query(path: Path, sql: str) -> Rows:

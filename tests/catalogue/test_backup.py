@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from flukeprint.catalogue import Catalogue, Rename, Same, check
+from flukeprint.catalogue import Catalogue, Rename, Same, Shown, check
 from flukeprint.catalogue.backup import KEPT
 from flukeprint.catalogue.schema import MIGRATIONS
 from flukeprint.errors import FlukeprintError
-from tests.catalogue.small import cells, placed, query, small
+from flukeprint.records import Embeddings
+from tests.catalogue.small import cells, content, placed, query, small
+from tests.tiny import seen
 
 NEXT = (*MIGRATIONS, ("CREATE TABLE note (id INTEGER PRIMARY KEY)", "INSERT INTO note VALUES (7)"))
 
@@ -125,6 +129,47 @@ def test_a_backup_every_so_many_events(book: Catalogue) -> None:
         None,
         "whales.r4.backup",
     ]
+
+
+def test_what_models_said_since_is_backed_up(book: Catalogue) -> None:
+    """They are no events, but a decision may rest on them; backups every so many events wait."""
+    first = book.keep_backup()
+    assert (first and first.name, book.keep_backup()) == ("whales.r1.backup", None)
+    vectors = Embeddings(np.eye(1, 4, dtype=np.float32), (content(4),), "model")
+    for say in (
+        lambda: book.keep_rankings("model", [Shown(4, ((1, 0.5),), 0.5)]),
+        lambda: book.keep_looks("model", {content(4): seen()}),
+        lambda: book.keep_embeddings(vectors),
+    ):
+        say()
+        assert book.keep_backup(every=2) is None
+        made = book.keep_backup()
+        assert made and made.name.startswith("whales.r1.") and made.name != "whales.r1.backup"
+        assert book.keep_backup() is None
+        for table in ("ranking", "look", "embedding", "event", "cell"):
+            rows = f"SELECT * FROM {table}"
+            assert query(made, rows) == query(book.path, rows)
+        assert check(made).whole
+    assert len(list(book.path.with_name("whales.fpc.backups").iterdir())) == 4
+    book.decide(Same(4, 1), who="Bo", ranking=1)
+    after = book.keep_backup()
+    assert after and after.name == "whales.r2.backup"
+
+
+def test_other_rankings_of_the_same_revision_are_kept_beside(
+    book: Catalogue, tmp_path: Path
+) -> None:
+    """Someone went back to a copy and asked again: neither backup replaces the other."""
+    book.backup(tmp_path / "before")
+    made = []
+    for share in (0.5, 0.25):
+        with Catalogue.open(book.path) as again:
+            again.keep_rankings("model", [Shown(4, ((1, share),), 0.5)])
+            made.append(again.keep_backup())
+            assert again.keep_backup() is None
+        shutil.copy(tmp_path / "before", book.path)
+    shares = [query(one, "SELECT candidates FROM ranking") for one in made if one]
+    assert shares == [[('[[1, "A", 0.5]]',)], [('[[1, "A", 0.25]]',)]]
 
 
 def test_what_a_killed_backup_left_goes_after_a_day(book: Catalogue) -> None:

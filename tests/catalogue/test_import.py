@@ -339,6 +339,103 @@ def test_all_lines_of_a_sheet_that_cannot_be_understood(kaggle: Path, count: int
     assert str(caught.value) == f"{sheet}: {count} lines cannot be understood; {named}{end}"
 
 
+@pytest.mark.parametrize(
+    ("text", "columns", "dates"),
+    [
+        ("path,Year,MONTH,day\n{},2018,7,1\n{},2018,07,\n{},2018,,\n", {},
+         ["2018-07-01", "2018-07", "2018"]),
+        ("path,Encounter.year,Encounter.month,Encounter.day\n{},2018.0,7.0,31.0\n{},,,\n", {},
+         ["2018-07-31", None]),
+        ("path,year,month,day,hour,minutes\n{},2018,7,1,9,5\n{},2018,7,1,9,\n{},2018,7,,,\n", {},
+         ["2018-07-01T09:05:00", "2018-07-01", "2018-07"]),
+        ("path,Date,Time\n{},2018-07-01,10:30\n{},2018-07-01,\n{},,10:30\n", {},
+         ["2018-07-01T10:30:00", "2018-07-01", None]),
+        ("path,eventDate,eventTime\n{},2018-07-01,7:08:09 PM\n", {}, ["2018-07-01T19:08:09"]),
+        ("path,year,month,day,time\n{},2018,7,1,0708\n", {}, ["2018-07-01T07:08:00"]),
+        ("path,Jahr,Monat,Tag,Uhr\n{},2018,7,1,7:08\n",
+         {"year": "Jahr", "month": "Monat", "day": "Tag", "time": "Uhr"}, ["2018-07-01T07:08:00"]),
+        ("path,date,year,month\n{},2018-07-01,1999,x\n", {}, ["2018-07-01"]),
+        ("path,date,year\n{},summer,2018\n", {"date": ""}, ["2018"]),
+        ("path,date,season\n{},summer,2018\n", {"year": "season"}, ["2018"]),
+        ("path,date,time,hour,minutes\n{},2018-07-01,noon,12,5\n", {"hour": "hour"},
+         ["2018-07-01T12:05:00"]),
+        ("path,date,time\n{},2018-07-01,noon\n", {"time": ""}, ["2018-07-01"]),
+        ("path,month,day,time\n{},x,y,z\n", {}, [None]),
+    ],
+)  # fmt: skip
+def test_dates_in_columns_of_their_own(
+    kaggle: Path, text: str, columns: dict[str, str], dates: list[str | None]
+) -> None:
+    names = ["train/1.jpg", "train/3.jpg", "train/4.jpg"]
+    (kaggle / "sheet.csv").write_text(text.format(*names))
+    listed, missing = read_sheet(kaggle / "sheet.csv", columns)
+    assert ([one.facts.get("date") for one in listed], missing) == (dates, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "said"),
+    [
+        ("year,month\n,7\n", {}, "line 2: month 7 without a year"),
+        ("year,month,day\n2018,,7\n", {}, "line 2: day 7 without a month"),
+        ("year,month\n2018,July\n", {}, "line 2: month: 'July' is not a number; mend it, or leave "
+         "that column aside with --columns month="),
+        ("year,month,day\n2018,2,30\n", {}, "line 2: '2018-02-30' is not a date"),
+        ("year,month\n18,2\n", {}, "line 2: '18-02' is not a date"),
+        ("date,time\n2018-02-03,noon\n", {}, "line 2: 'noon' is not a time of day; write HH:MM, or "
+         "leave that column aside with --columns time="),
+        ("year,month,day,hour,minutes\n2018,2,3,25,0\n", {}, "line 2: '25:00' is not a time of "
+         "day; write HH:MM, or leave that column aside with --columns hour="),
+        ("date,time\n2018-02-03 07:08,7:09\n", {}, "line 2: '2018-02-03 07:08' tells a time, and "
+         "'7:09' another; leave that column aside with --columns time="),
+        ("date,time\n2018-02,7:09\n", {}, "line 2: '2018-02 7:09' is not a date"),
+        ("date,Y\n2018,2018\n", {"date": "date", "year": "Y"}, "date and year tell the same; name"),
+        ("when,M\n2018,2\n", {"month": "M"}, "the month tells nothing without the year"),
+        ("when,T\n2018,2\n", {"time": "T"}, "the time tells nothing without the date or the year"),
+        ("Year,Encounter.year\n2018,2018\n", {"year": ""}, None),
+    ],
+)  # fmt: skip
+def test_dates_in_columns_of_their_own_that_cannot_be_understood(
+    kaggle: Path, text: str, columns: dict[str, str], said: str | None
+) -> None:
+    header, row = text.splitlines()
+    (kaggle / "sheet.csv").write_text(f"path,{header}\ntrain/1.jpg,{row}\n")
+    if said is None:
+        assert not read_sheet(kaggle / "sheet.csv", columns)[0][0].facts
+        return
+    with pytest.raises(FlukeprintError) as caught:
+        read_sheet(kaggle / "sheet.csv", columns)
+    assert said in str(caught.value)
+
+
+def test_several_photos_in_a_row_of_a_sheet(kaggle: Path) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text(
+        "Encounter.mediaAsset0,Encounter.mediaAsset1,Encounter.mediaAsset10,Encounter.mediaAsset2,"
+        "Encounter.year,Encounter.month,Encounter.day,Encounter.hour,Encounter.minutes,"
+        "MarkedIndividual.individualID,Encounter.sightingID\n"
+        "train/1.jpg,train/3.jpg,,train/gone.jpg,2018,7,1,10,20,Salt,e1\n"
+        "train/4.jpg,,,,2019,,,,,,\n"
+        ",train/5.jpg,,,2019,8,2,6,5,,\n"
+    )
+    assert list(columns_of(sheet, {}).items())[-3:] == [
+        ("path 2", "Encounter.mediaAsset1"),
+        ("path 3", "Encounter.mediaAsset2"),
+        ("path 11", "Encounter.mediaAsset10"),
+    ]
+    listed, missing = read_sheet(sheet)
+    met = {"date": "2018-07-01", "encounter": "e1"}  # at 10:20 the encounter began
+    assert [(one.path.name, one.label, dict(one.facts)) for one in listed] == [
+        ("1.jpg", "Salt", met),
+        ("3.jpg", "Salt", met),
+        ("4.jpg", "", {"date": "2019"}),
+        ("5.jpg", "", {"date": "2019-08-02T06:05:00"}),
+    ]
+    assert [(one.path.name, one.reason) for one in missing] == [
+        ("gone.jpg", "listed in sheet.csv, line 2, but not there")
+    ]
+    assert "path 2" not in columns_of(sheet, {"path": "MarkedIndividual.individualID"})
+
+
 def test_paths_of_a_sheet_that_was_made_on_windows(kaggle: Path) -> None:
     sheet = kaggle / "sheet.csv"
     sheet.write_text("path\ntrain\\1.jpg\n.\\train\\3.jpg\ntrain\\gone.jpg\n")

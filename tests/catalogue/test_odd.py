@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import sqlite3
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +33,10 @@ from flukeprint.catalogue import (
 from flukeprint.catalogue.backup import KEPT
 from flukeprint.catalogue.draft import Decision
 from flukeprint.catalogue.photos_in import path_from
-from flukeprint.catalogue.store import connect
+from flukeprint.catalogue.salvage import CUT_OFF
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import Box, Embeddings
-from tests.catalogue.small import cells, content, photo, placed, query, small
+from tests.catalogue.small import cells, content, cut_off, photo, placed, query, small
 from tests.tiny import seen
 
 FLIPS = 400 if "FLUKEPRINT_SLOW" in os.environ else 25
@@ -181,21 +180,9 @@ def test_a_catalogue_behind_a_link(book: Catalogue, tmp_path: Path) -> None:
     assert placed(book)[4] == (1, "confirmed")
     assert sorted(os.listdir(tmp_path)) == ["desk", "whales.fpc"]
     book.add_photos([photo(n, f"w{n}") for n in range(10, 300)], who="Ann")
-    with closing(connect(book.path)) as cut_off:  # a journal lies beside the file itself
-        _leave_journal(cut_off, book.path)
-    assert check(link).problems == check(book.path).problems
-    assert check(link).problems[0].startswith("a decision was cut off")
-
-
-def _leave_journal(link: sqlite3.Connection, path: Path) -> None:
-    """The file and journal of a decision that was cut off while it wrote."""
-    link.execute("PRAGMA cache_size = 1")
-    link.execute("BEGIN IMMEDIATE")
-    link.execute("UPDATE cell SET owner = owner + 1")
-    torn, journal = path.read_bytes(), Path(f"{path}-journal").read_bytes()
-    link.execute("ROLLBACK")
-    path.write_bytes(torn)
-    Path(f"{path}-journal").write_bytes(journal)
+    cut_off(book.path)  # a journal lies beside the file itself
+    assert check(link) == replace(check(book.path), path=link)
+    assert check(link).notes == (CUT_OFF,)
 
 
 def test_two_spellings_of_one_folder(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from flukeprint.catalogue import Catalogue, New, Same, Shown, Undo, check, rescue
+from flukeprint.catalogue.salvage import CUT_OFF, NOT_TAKEN_IN
 from flukeprint.errors import FlukeprintError
-from tests.catalogue.small import cells, photo, placed, query, small
+from tests.catalogue.small import cells, cut_off, photo, placed, query, small
 
 PAGE = 4_096
 
@@ -145,6 +148,63 @@ def test_a_truncated_catalogue(long: Path, tmp_path: Path, share: float) -> None
         return
     assert found.lines
     assert check(tmp_path / "new").whole
+
+
+def test_a_change_that_was_cut_off_is_no_damage(long: Path, tmp_path: Path) -> None:
+    """The check looks at a copy from which it is taken back, and leaves file and journal alone."""
+    state, rows = cells(long), check(long).savable
+    cut_off(long)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    report = check(long)
+    assert (report.problems, report.notes, report.savable) == ((), (CUT_OFF,), rows)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert sorted(path.name for path in before) == ["book", "book-journal"]
+    rescue(long, tmp_path / "new", who="Cy")
+    assert cells(tmp_path / "new") == state
+    with Catalogue.open(long):
+        pass
+    assert (cells(long), check(long).notes) == (state, ())
+
+
+def test_a_change_that_was_cut_off_in_a_damaged_catalogue(long: Path, tmp_path: Path) -> None:
+    damage(long, "event")
+    found = check(long).problems
+    cut_off(long)
+    assert check(long).problems == (CUT_OFF, *found)
+    assert not check(long).whole
+
+
+def test_what_another_program_left_beside_it_is_no_damage(long: Path) -> None:
+    with closing(sqlite3.connect(long)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("UPDATE meta SET value = 'photos'")
+        other.commit()
+        files = {path: path.read_bytes() for path in (long, Path(f"{long}-wal"))}
+    for path, data in files.items():
+        path.write_bytes(data)
+    report = check(long)
+    assert (report.problems, report.notes) == ((), (NOT_TAKEN_IN,))
+    with Catalogue.open(long) as book:
+        assert book.root.name == "photos"
+    assert (check(long).problems, check(long).notes) == ((), ())
+
+
+def test_no_room_for_the_copy_that_a_check_looks_at(
+    long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    cut_off(long)
+    monkeypatch.setattr("shutil.copyfile", full)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(FlukeprintError) as caught:
+        check(long)
+    assert str(caught.value) == (
+        f"{long}: can be looked at in a copy only, and {tmp_path} has no room for it; name a "
+        "folder that has some in $TMPDIR"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["book", "book-journal"]
 
 
 def test_what_cannot_be_rescued(tmp_path: Path) -> None:

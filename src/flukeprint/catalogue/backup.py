@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.files import make_folder
 
 KEPT = 10
+EVIDENCE = ("model", "look", "embedding", "ranking")
 FORGOTTEN_S = 86_400.0  # no backup takes a day: what is older and has no name is left over
 
 
@@ -53,7 +56,8 @@ def keep_backup(
 ) -> Path | None:
     """Back up to ``folder`` under a name with the revision.
 
-    None where fewer than ``every`` events came since the last backup kept there.
+    None where fewer than ``every`` events came since the last backup kept there; where ``every`` is
+    1, None only where nothing at all came: what models said is kept, too, and no event.
 
     Of the earlier backups under its name the last ``KEPT`` stay; nothing else is touched.
 
@@ -62,21 +66,23 @@ def keep_backup(
     """
     with transaction(link, path, write=False):  # others' decisions wait: the name says what is kept
         number = revision(link)
-        for newest, file in _kept(make_folder(folder), path)[-1:]:
-            ours = newest <= number and _seal_in(file, newest) == _seal(link, newest)
+        kept = _kept(make_folder(folder), path)
+        for newest, file in kept[-1:]:
+            ours = newest <= number and _read(file, _seal, newest) == _seal(link, newest)
             if every > 1 and ours and number < newest + every:
                 return None
-        target = folder / f"{path.stem}.r{number}.backup"
-        seal = _seal(link, number)
-        if target.exists() and _seal_in(target, number) != seal:
-            # Of another catalogue of that name, or of a past that was given up for a backup of it.
-            target = target.with_name(f"{path.stem}.r{number}.{seal}.backup")
-        if target.exists():
+        mark = _mark(link, number)
+        if any(_read(file, _mark, number) == mark for newest, file in kept if newest == number):
             return None
+        target = folder / f"{path.stem}.r{number}.backup"
+        if target.exists():
+            # Made before a model said more; or of another catalogue of that name, or of a past that
+            # was given up for a backup of it.
+            target = target.with_name(f"{path.stem}.r{number}.{mark}.backup")
         try:
             copy_whole(link, target, migrations)
         except FlukeprintError:
-            if target.exists() and _seal_in(target, number) == seal:
+            if target.exists() and _read(target, _mark, number) == mark:
                 return None  # another was faster
             raise
     older = [(number, file) for number, file in _kept(folder, path) if file != target]
@@ -119,10 +125,21 @@ def _seal(link: sqlite3.Connection, number: int) -> str:
     return (row[0] if row else FIRST_SEAL).hex()[:8]
 
 
-def _seal_in(backup: Path, number: int) -> str | None:
-    """The seal of an earlier backup's event, None where it cannot be had."""
+def _mark(link: sqlite3.Connection, number: int) -> str:
+    """What tells apart two catalogues with so many events, by these and by what models said.
+
+    Rows are never changed, so the last number of each table says which there are; the last ranking
+    was shown at one time in one past only.
+    """
+    last = [link.execute(f"SELECT max(id) FROM {table}").fetchone() for table in EVIDENCE]
+    at = link.execute("SELECT at FROM ranking ORDER BY id DESC LIMIT 1").fetchone()
+    return hashlib.sha256(repr((_seal(link, number), last, at)).encode()).hexdigest()[:8]
+
+
+def _read(backup: Path, what: Callable[[sqlite3.Connection, int], str], number: int) -> str | None:
+    """What is asked of an earlier backup whose last event this is, None where it cannot be had."""
     try:
         with closing(connect(backup, read_only=True)) as link:
-            return _seal(link, number) if revision(link) == number else None
+            return what(link, number) if revision(link) == number else None
     except (FlukeprintError, sqlite3.Error):
         return None

@@ -55,8 +55,10 @@ class Catalogue:
         """Make a new, empty catalogue and open it; ``root``, else its folder, holds the photos.
 
         Raises:
-            FlukeprintError: something is there already, or it cannot be written.
+            FlukeprintError: something is there already, it cannot be written, or there is no
+                folder ``root``.
         """
+        _is_folder(root)
         home = os.path.abspath(path.parent)
         place = _relative(home if root is None else os.path.abspath(root), home)
         with fresh_file(path) as temporary:
@@ -87,8 +89,7 @@ class Catalogue:
         Raises:
             FlukeprintError: it is missing, damaged, another program's, or of a newer version.
         """
-        if root is not None and not root.is_dir():
-            raise FlukeprintError(f"{root}: no such folder; name the one where the photos lie")
+        _is_folder(root)
         version = read_header(path, len(migrations))
         if version < len(migrations) and read_only:
             raise FlukeprintError(
@@ -300,7 +301,8 @@ class Catalogue:
     def keep_backup(self, folder: Path | None = None, *, every: int = 1) -> Path | None:
         """Back up to a folder, ``NAME.backups`` beside the catalogue if None; the last ten stay.
 
-        None where fewer than ``every`` events came since the last one that is kept there.
+        None where fewer than ``every`` events came since the last one that is kept there; where
+        that is 1, where nothing at all came, rankings and what else models said included.
         """
         place = folder or self.path.with_name(f"{self.path.name}.backups")
         return keep_backup(self._link, self.path, place, self._migrations, every)
@@ -320,6 +322,11 @@ class Catalogue:
             if inspect(self._link, self._migrations):  # damaged values trip code; so do mistakes
                 raise FlukeprintError(f"{self.path}: damaged; {HINT}") from error
             raise
+
+
+def _is_folder(root: Path | None) -> None:
+    if root is not None and not root.is_dir():
+        raise FlukeprintError(f"{root}: no such folder; name the one where the photos lie")
 
 
 def _relative(root: str, home: str) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, SEALED, seal_of, shown
-from flukeprint.catalogue.salvage import CUT_OFF, at_rest, readable
+from flukeprint.catalogue.salvage import LEFT_BESIDE, at_rest, readable
 from flukeprint.catalogue.schema import APPLICATION_ID, MIGRATIONS, Migration
 from flukeprint.errors import FlukeprintError
 from flukeprint.pages import terminal_line
@@ -32,13 +32,15 @@ class Report:
     """What ``check`` found. ``savable`` is how many rows of each table can be read.
 
     ``rescued`` are the events that a rescue could not save, or not as they were written: known of,
-    and no problem any more.
+    and no problem any more. ``notes`` tell of a catalogue that is whole what will be done to it
+    when it is next opened, such as that a change that was cut off is taken back.
     """
 
     path: Path
     problems: tuple[str, ...]
     savable: dict[str, int]
     rescued: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -47,19 +49,25 @@ class Report:
 
 
 def check(path: Path, migrations: tuple[Migration, ...] = MIGRATIONS) -> Report:
-    """Look at everything in a catalogue. Writes nothing.
+    """Look at everything in a catalogue. Writes nothing to it or beside it.
+
+    Where a change was cut off, a copy in the temporary folder is looked at, from which SQLite has
+    taken it back.
 
     Raises:
-        FlukeprintError: there is no such file, or it was never a catalogue.
+        FlukeprintError: there is no such file, it was never a catalogue, or there is no room for
+            the copy.
     """
     with at_rest(path, len(migrations)) as (link, notes):
-        findings = [Finding(note) for note in notes]
-        findings += inspect(link, migrations)
-        savable, rescued = readable(link), _accepted(link)
-    if any(finding.text != CUT_OFF for finding in findings) and not any(savable.values()):
+        left = tuple(note for note in notes if note in LEFT_BESIDE.values())
+        problems = [note for note in notes if note not in left]
+        problems += [finding.text for finding in inspect(link, migrations)]
+        savable, rescued = readable(link), tuple(sorted(_accepted(link)))
+    if not problems:  # SQLite has taken back in a copy what it will take back in the file
+        return Report(path, (), savable, rescued, left)
+    if not any(savable.values()):
         raise FlukeprintError(f"{path}: nothing of it can be read; no catalogue, or use a backup")
-    problems = tuple(finding.text for finding in findings)
-    return Report(path, problems, savable, tuple(sorted(rescued)))
+    return Report(path, (*left, *problems), savable, rescued)
 
 
 def inspect(link: sqlite3.Connection, migrations: tuple[Migration, ...]) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, time
 
 from flukeprint.catalogue.draft import checked_name
@@ -17,6 +18,10 @@ DATE = re.compile(
 TURNED = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})((?:[T ].*)?)", re.ASCII)
 ORDERS = ("dmy", "mdy")
 """Whether a date such as 05/12/2026 begins with its day or its month."""
+PARTS = ("year", "month", "day", "time", "hour", "minutes")
+"""What a sheet may tell of a date in columns of its own."""
+NUMBER = re.compile(r"\d+(?:\.0+)?", re.ASCII)  # a column with gaps may come as 7.0
+CLOCK = re.compile(r"[T ]\d{1,2}:?\d\d", re.ASCII)
 DEGREES = re.compile(r"[+-]?\d+(?:[.,]\d*)?", re.ASCII)  # half of Europe writes 12,5
 MOST_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 
@@ -51,6 +56,54 @@ def year_first(text: str, order: str) -> str:
     first, _, second, year, clock = found.groups()
     day, month = (first, second) if order == "dmy" else (second, first)
     return f"{year}-{month:0>2}-{day:0>2}{clock}"
+
+
+def date_text(cells: Mapping[str, str]) -> str:
+    """A date as one text, of the cells that tell it: ``date`` and ``PARTS``, no white space around.
+
+    Empty where they tell none; a time alone tells none.
+
+    Raises:
+        FlukeprintError: they do not go together, or are no numbers and no time.
+    """
+    day, clock = cells.get("date", "") or _day(cells), cells.get("time", "") or _clock(cells)
+    if not day or not clock:
+        return day
+    aside = f"leave that column aside with --columns {'time' if cells.get('time') else 'hour'}="
+    if CLOCK.search(day):
+        raise FlukeprintError(f"{day[:40]!r} tells a time, and {clock[:40]!r} another; {aside}")
+    try:
+        _date(f"2000-01-01 {clock}", "")
+    except FlukeprintError:
+        raise FlukeprintError(
+            f"{clock[:40]!r} is not a time of day; write HH:MM, or {aside}"
+        ) from None
+    return f"{day} {clock}"
+
+
+def _day(cells: Mapping[str, str]) -> str:
+    """The date of a year, a month and a day, or of as many of them as there are."""
+    year, month, day = (_number(cells, name) for name in ("year", "month", "day"))
+    if day and not month:
+        raise FlukeprintError(f"day {day} without a month")
+    if month and not year:
+        raise FlukeprintError(f"month {month} without a year")
+    return "-".join(f"{part:0>2}" for part in (year, month, day) if part)
+
+
+def _clock(cells: Mapping[str, str]) -> str:
+    hour, minutes = (_number(cells, name) for name in ("hour", "minutes"))
+    return f"{hour:0>2}:{minutes:0>2}" if hour and minutes else ""
+
+
+def _number(cells: Mapping[str, str], name: str) -> str:
+    text = cells.get(name, "")
+    if text and not NUMBER.fullmatch(text):
+        raise FlukeprintError(
+            f"{name}: {text[:40]!r} is not a number; mend it, or leave that column aside with "
+            f"--columns {name}="
+        )
+    return text.partition(".")[0]
 
 
 def _date(text: str, order: str) -> str:

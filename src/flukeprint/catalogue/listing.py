@@ -7,13 +7,14 @@ upper case, spaces and punctuation aside; others are named by the owner.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flukeprint.catalogue.draft import checked_name
-from flukeprint.catalogue.facts import checked_fact
+from flukeprint.catalogue.facts import PARTS, checked_fact, date_text
 from flukeprint.catalogue.state import FACTS
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
@@ -21,7 +22,7 @@ from flukeprint.pages import plural
 from flukeprint.records import NEW_WHALE, Failure, Table
 from flukeprint.tables import csv_header, csv_rows, photo_of
 
-FIELDS = ("path", "identity", *FACTS)
+FIELDS = ("path", "identity", *FACTS, *PARTS)
 COLUMNS: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "filepath", "image", "photo", "encountermediaasset0"),
     "identity": (
@@ -37,9 +38,30 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *("photographer", "recordedby", "observer", "credit"),
         *("encounterphotographer0fullname", "encounterphotographer0emailaddress"),
     ),
-    "encounter": ("encounter", "encounterid", "sighting", "sightingid", "occurrenceid", "eventid"),
+    "encounter": (
+        *("encounter", "encounterid", "sighting", "sightingid", "occurrenceid", "eventid"),
+        "encountersightingid",
+    ),
+    "year": ("year", "encounteryear"),
+    "month": ("month", "encountermonth"),
+    "day": ("day", "encounterday"),
+    "time": ("time", "eventtime", "timeofday", "timetaken"),
+    "hour": ("hour", "encounterhour"),
+    "minutes": ("minutes", "minute", "encounterminutes"),
 }
 """Column names that are known, in lower case, letters and digits only."""
+NEEDS = {
+    "month": ("year",),
+    "day": ("month",),
+    "time": ("date", "year"),
+    "hour": ("date", "year"),
+    "minutes": ("hour",),
+}
+"""Of which fields one has to be there for a part of a date to tell anything."""
+INSTEAD = {"date": "year", "year": "date", "time": "hour", "hour": "time"}
+"""What tells the same: where the one is known, the other is not looked for."""
+MEDIA = re.compile(r"encountermediaasset(\d+)")
+"""A Wildbook's columns of the photos of one row."""
 
 NOBODY = ("unknown", "unidentified", "unnamed", "unk", "unid", "none", "na", "n/a", "nan", "?", "-")
 
@@ -85,7 +107,8 @@ def read_sheet(
 
     ``columns`` says for a field (``FIELDS``) which column holds it, or "" for none; the others are
     found by their names. Only ``path`` has to be there. ``dates`` says in which order those are
-    written that end with their year (``facts.ORDERS``).
+    written that end with their year (``facts.ORDERS``). What a row tells holds for all its photos
+    (``MEDIA``), but not ``hour`` and ``minutes`` where it has several.
 
     Raises:
         FlukeprintError: it is no CSV, has no column of paths, two that may be meant, or a date or
@@ -95,16 +118,25 @@ def read_sheet(
     listed, missing, wrong = [], [], []
     for line, row in csv_rows(sheet, (chosen["path"],)):
         named = {name: unguard(row[column]).strip() for name, column in chosen.items()}
-        path = photo_of(sheet, named.pop("path"))
-        if not os.path.isfile(path):
-            missing.append(Failure(path, f"listed in {sheet.name}, line {line}, but not there"))
+        cells = [named.pop(name) for name in chosen if name not in FIELDS or name == "path"]
+        photos = [photo_of(sheet, cell) for cell in list(filter(None, cells)) or cells[:1]]
+        there = [path for path in photos if os.path.isfile(path)]
+        missing += [
+            Failure(path, f"listed in {sheet.name}, line {line}, but not there")
+            for path in photos
+            if path not in there
+        ]
+        if not there:
             continue
+        if len(photos) > 1:  # taken one after another, and not all in that minute
+            named |= {"hour": "", "minutes": ""}
         label = named.pop("identity", "")
         try:
-            label = checked_name(label) if label else ""
-            listed.append(Listed(path, label, _facts(named, dates)))
+            label, facts = checked_name(label) if label else "", _facts(_whole(named), dates)
         except FlukeprintError as error:
             wrong.append((line, str(error)))
+        else:
+            listed += [Listed(path, label, facts) for path in there]
     if wrong:
         raise FlukeprintError(_wrong_lines(sheet, wrong))
     if not listed:
@@ -131,12 +163,21 @@ def from_files(paths: Iterable[Path], facts: Mapping[str, str]) -> list[Listed]:
     return [Listed(path, facts=same) for path in paths]
 
 
+def _whole(cells: Mapping[str, str]) -> dict[str, str]:
+    """The cells of facts, those of a date's parts put together."""
+    facts = {name: text for name, text in cells.items() if name not in PARTS}
+    return {**facts, "date": date_text(cells)}
+
+
 def _facts(cells: Mapping[str, str], dates: str = "") -> dict[str, str]:
     return {name: checked_fact(name, text, dates) for name, text in cells.items() if text.strip()}
 
 
 def columns_of(sheet: Path, named: Mapping[str, str]) -> dict[str, str]:
-    """Which of a CSV's columns holds which field. See :func:`read_sheet`."""
+    """Which of a CSV's columns holds which field. See :func:`read_sheet`.
+
+    Those of further photos are called ``path 2`` and so on.
+    """
     header = csv_header(sheet)
     if not header:
         raise FlukeprintError(f"{sheet}: the first line is empty; it has to name the columns")
@@ -146,9 +187,12 @@ def columns_of(sheet: Path, named: Mapping[str, str]) -> dict[str, str]:
         if column and column not in header:
             raise FlukeprintError(f"{sheet}: has no column {column!r}; it has {', '.join(header)}")
     chosen = {name: column for name, column in named.items() if column}
+    for one, other in INSTEAD.items():
+        if {one, other} <= chosen.keys():
+            raise FlukeprintError(f"--columns: {one} and {other} tell the same; name one of them")
     taken = set(chosen.values())
     for name in FIELDS:
-        if name in named:
+        if name in named or not _tells(name, chosen):
             continue
         found = [c for c in header if _plain(c) in COLUMNS[name] and c not in taken]
         exact = [c for c in found if _plain(c) == name]
@@ -163,7 +207,30 @@ def columns_of(sheet: Path, named: Mapping[str, str]) -> dict[str, str]:
             f"{sheet}: no column is known to hold the photos' paths; it has {', '.join(header)}; "
             "say which with --columns path=COLUMN"
         )
-    return chosen
+    useless = next((name for name in named if name in chosen and not _tells(name, chosen)), None)
+    if useless:
+        needed = " or the ".join(NEEDS[useless])
+        raise FlukeprintError(f"{sheet}: the {useless} tells nothing without the {needed}")
+    return chosen | _further_photos(header, chosen)
+
+
+def _tells(name: str, chosen: Mapping[str, str]) -> bool:
+    """Whether a column of this field would tell anything beside those that are chosen."""
+    needed = NEEDS.get(name, ())
+    return INSTEAD.get(name) not in chosen and (not needed or not chosen.keys().isdisjoint(needed))
+
+
+def _further_photos(header: Sequence[str], chosen: Mapping[str, str]) -> dict[str, str]:
+    """The columns of a row's other photos, where the first is a Wildbook's."""
+    if not MEDIA.fullmatch(_plain(chosen["path"])):
+        return {}
+    taken = set(chosen.values())
+    found = {int(asset[1]): c for c in header if (asset := MEDIA.fullmatch(_plain(c)))}
+    return {
+        f"path {number + 1}": found[number]
+        for number in sorted(found)
+        if found[number] not in taken
+    }
 
 
 def _plain(column: str) -> str:

@@ -6,13 +6,14 @@ a copy in the temporary folder is read instead; a copy's header may be mended fi
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from flukeprint.catalogue.schema import APPLICATION_ID, LOGGED, MIGRATIONS
@@ -27,7 +28,17 @@ from flukeprint.catalogue.store import (
 )
 from flukeprint.errors import FlukeprintError
 
-CUT_OFF = "a decision was cut off; opening the catalogue rolls it back"
+CUT_OFF = (
+    "the last change was cut off before it was acknowledged; it will be taken back when the "
+    "catalogue is next opened where it can be written"
+)
+NOT_TAKEN_IN = (
+    "another program left changes in a file beside it; they will be taken in when the catalogue is "
+    "next opened where it can be written"
+)
+LEFT_BESIDE = dict(zip(BESIDE, (CUT_OFF, NOT_TAKEN_IN), strict=True))
+"""What a file beside the catalogue says, by the end of its name; neither is damage."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 AT_ONCE = 4_096  # rows read at a time; halved where some of them cannot be read
 BLOCK = 32  # rows that count as lost where the first, the middle and the last cannot be read
 MOST_BAD = 64  # times AT_ONCE without a row, until a table whose end is lost is taken to be over
@@ -48,14 +59,17 @@ def at_rest(
     """
     if not path.is_file():
         raise FlukeprintError(f"{path}: no such catalogue; check the spelling")
-    with tempfile.TemporaryDirectory(prefix="flukeprint-") as folder, plain_errors(path):
+    with plain_errors(path), ExitStack() as stack:
         notes: list[str] = []
         real = Path(os.path.realpath(path))  # a journal lies beside the file, not beside a link
-        link = _in_place(real) or _copied(real, Path(folder) / "copy.db", notes)
-        with closing(link):
-            link.text_factory = lambda text: text.decode(errors="replace")
-            _is_ours(link, path, newest)
-            yield link, notes
+        link = _in_place(real)
+        if link is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flukeprint-"))
+            link = _copied(real, Path(folder) / "copy.db", notes)
+        stack.enter_context(closing(link))
+        link.text_factory = lambda text: text.decode(errors="replace")
+        _is_ours(link, path, newest)
+        yield link, notes
 
 
 def _is_ours(link: sqlite3.Connection, path: Path, newest: int) -> None:
@@ -86,11 +100,20 @@ def _in_place(path: Path) -> sqlite3.Connection | None:
 
 
 def _copied(path: Path, copy: Path, notes: list[str]) -> sqlite3.Connection:
-    shutil.copyfile(path, copy)
-    for end in BESIDE:
-        if Path(f"{path}{end}").exists():
-            shutil.copyfile(f"{path}{end}", f"{copy}{end}")
-            notes.append(CUT_OFF)
+    try:
+        # The journal first: should another program roll it back meanwhile, then twice is as once.
+        for end, says in LEFT_BESIDE.items():
+            if Path(f"{path}{end}").exists():
+                shutil.copyfile(f"{path}{end}", f"{copy}{end}")
+                notes.append(says)
+        shutil.copyfile(path, copy)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise FlukeprintError(
+            f"{path}: can be looked at in a copy only, and {copy.parent.parent} has no room for it"
+            "; name a folder that has some in $TMPDIR"
+        ) from None
     try:
         return connect(copy)
     except FlukeprintError:

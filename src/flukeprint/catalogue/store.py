@@ -65,7 +65,10 @@ class plain_errors:  # in lower case: called as a function; one of a generator t
 
 
 def _plain(error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    exactly = getattr(error, "sqlite_errorcode", 0)
+    if exactly == sqlite3.SQLITE_READONLY_ROLLBACK:
+        return "a decision was cut off; open it once where it can be written, to take that back"
+    code = exactly & 0xFF
     known = {
         sqlite3.SQLITE_BUSY: "another program is using it for too long; try again",
         sqlite3.SQLITE_LOCKED: "another program is using it for too long; try again",
