@@ -551,6 +551,26 @@ def test_a_stale_decision_is_refused(book: Run) -> None:
     assert "changed since you looked, by event 2 (same, Ann" in err
 
 
+def test_a_decision_on_a_ranking_that_others_have_overtaken_is_refused(
+    book: Run, tmp_path: Path, model_path: Path
+) -> None:
+    """One knows of one's own decisions; of others' the line tells."""
+    asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path)
+    assert book(*asked)[0] == 0
+    assert book("catalogue", "decide", "4", "--place", "a bay")[0] == 0
+    assert book("catalogue", "decide", "4", "--same", "w_a")[0] == 0
+    late = ("catalogue", "decide", "4", "--move", "w_b", "--who", "Bob")
+    code, out, err = book(*late)
+    assert (code, out) == (2, "")
+    assert "changed since ranking 1 was shown, by event 2 (describe, Ann, " in err
+    assert err.endswith("; identify it again, or say --seen 3 if you know that\n")
+    code, _, err = book("catalogue", "decide", "5", "4", "--unsure", "--who", "Bob")
+    assert (code, output(book, "catalogue", "show")["events"]) == (2, 3)
+    assert book(*late, "--ranking", "none", "--dry-run")[0] == 0
+    assert book(*late, "--seen", "2")[0] == 2
+    assert book(*late, "--seen", "3")[0] == 0
+
+
 def test_a_photo_without_a_whale_waits_for_nobody(
     book: Run, tmp_path: Path, model_path: Path
 ) -> None:

@@ -99,6 +99,11 @@ def decide(
             raise FlukeprintError("--ranking and --box are about one photo; give one PHOTO")
         first, *others = [_about_photo(book, number, dict(chosen)) for number in numbers]
         how["one_line"] = len(photos) > 1
+        if how["seen"] is None:
+            now = book.revision
+            for number in numbers:
+                _check_overtaken(book, number, _cited(book, number, ranking), how["who"])
+            how["seen"] = None if others else now  # the first of several changes what they name
         if others:  # all are refused where one is, before the first is noted
             for decision in (first, *others):
                 book.decide(
@@ -358,6 +363,19 @@ def _cited(book: Catalogue, photo: int, ranking: str | None) -> int | None:
     if not (ranking.isascii() and ranking.isdigit()):
         raise FlukeprintError(f"--ranking {ranking}: give a ranking's number, or {NO_RANKING}")
     return int(ranking)
+
+
+def _check_overtaken(book: Catalogue, photo: int, ranking: int | None, who: str) -> None:
+    """Refuse a decision that rests on a ranking shown before others changed the photo."""
+    shown = None if ranking is None else book.ranking(ranking)
+    if shown is None:
+        return
+    for entry in book.photo_history(photo):
+        if entry.event.at > shown.at and entry.event.who != who:
+            raise FlukeprintError(
+                f"{book.photo(photo).called} changed since ranking {shown.id} was shown, by "
+                f"{entry.event}; identify it again, or say --seen {book.revision} if you know that"
+            )
 
 
 def _box(text: str) -> Any:
