@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from flukeprint.catalogue import (
     store,
 )
 from flukeprint.catalogue.draft import Decision
+from flukeprint.catalogue.undo import MOST_NAMED
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import NEW_WHALE, Box
 from tests.catalogue.model import Model, Refused, State
@@ -325,6 +327,29 @@ class Decisions(RuleBasedStateMachine):
         force = self.model.in_force()
         event = force[max(0, len(force) - 1 - back)]
         self.both(Undo(event), lambda: self.model.undo(event))
+
+    @precondition(lambda self: self.model.last > 1)
+    @rule(data=st.data())
+    def undo_as_advised(self, data: st.DataObject) -> None:
+        """What is named, undone in that order, never refuses, and makes the undo succeed."""
+        event = data.draw(st.integers(1, self.model.last))
+        while True:  # of many events in the way only the first are named
+            try:
+                self.book.decide(Undo(event), who="Bo", dry_run=True)
+            except FlukeprintError as error:
+                said = str(error).partition(" stand on it: ")[2]
+            else:
+                said = ""
+            named = [int(number) for number in re.findall(r"event (\d+) \(", said)]
+            for number in named:
+                self.model.undo(number)
+                self.book.decide(Undo(number), who="Bo")
+            if " more; undo those first" not in said:
+                break
+            assert len(named) == MOST_NAMED
+        if named:
+            self.model.undo(event)
+            self.book.decide(Undo(event), who="Bo")
 
     @rule()
     def rebuild(self) -> None:

@@ -130,14 +130,21 @@ def noted(link: sqlite3.Connection, individual: int) -> list[Key]:
     return [Key(*row) for row in rows]
 
 
-def holders(link: sqlite3.Connection, text: str) -> list[tuple[int, str]]:
-    """Who goes by a name: (individual, ``name`` or ``alias``)."""
+def called(link: sqlite3.Connection, text: str) -> list[Key]:
+    """The cells that give a name or an alias, also to an individual that is no more."""
     rows = link.execute(
-        "SELECT subject, field FROM cell WHERE field = 'name' AND value = ? UNION ALL"
-        " SELECT subject, field FROM cell WHERE field = 'alias' AND item = ? AND value IS NOT NULL",
+        "SELECT kind, subject, field, item FROM cell WHERE field = 'name' AND value = ? UNION ALL"
+        " SELECT kind, subject, field, item FROM cell"
+        " WHERE field = 'alias' AND item = ? AND value IS NOT NULL",
         (text, text),
     )
-    return [(subject, field) for subject, field in rows if is_alive(link, subject)]
+    return [Key(*row) for row in rows]
+
+
+def holders(link: sqlite3.Connection, text: str) -> list[tuple[int, str]]:
+    """Who goes by a name: (individual, ``name`` or ``alias``)."""
+    found = called(link, text)
+    return [(key.subject, key.field) for key in found if is_alive(link, key.subject)]
 
 
 def names_alike(link: sqlite3.Connection, text: str) -> list[tuple[int, str]]:
