@@ -94,6 +94,10 @@ class Decisions(RuleBasedStateMachine):
         number = self.model.made + 1
         return number, {("i", number, "alive", ""): 1, ("i", number, "name", ""): name}
 
+    def denied(self, number: int) -> bool:
+        """Whether a person said of somebody that a photo does not show it."""
+        return any(cell[:3] == ("p", number, "not") for cell in self.model.state)
+
     def open_to_verdicts(self, number: int) -> None:
         if self.model.state.get(("p", number, "state", "")) == "confirmed":
             raise Refused
@@ -204,9 +208,9 @@ class Decisions(RuleBasedStateMachine):
                 labels = {cell[3] for cell in after if cell[:3] == ("p", number, "label")}
                 how = after.get(("p", number, "state", ""))
                 now = after.get(("p", number, "individual", ""))
-                denied = ("p", number, "not", kept) in after
-                denied = denied or ("p", number, "unnamed", "") in after
-                if how == "conflict" and labels == {kept} and not denied and now in (None, kept):
+                waits = ("p", number, "unnamed", "") in after
+                waits = waits or (now is None and self.denied(number))
+                if how == "conflict" and labels == {kept} and not waits and now in (None, kept):
                     sets["p", number, "individual", ""] = kept
                     sets["p", number, "state", ""] = "confirmed" if now else "imported"
             self.model.note(sets)
@@ -223,7 +227,7 @@ class Decisions(RuleBasedStateMachine):
         state = self.model.state
         now = state.get(("p", number, "individual", ""))
         how = state.get(("p", number, "state", ""))
-        denied = ("p", number, "not", individual) in state
+        denied = self.denied(number)
         labelled = ("p", number, "label", individual) in state
         if not labelled or (now is None and how is None and not denied):
             sets["p", number, "label", individual] = 1

@@ -2,9 +2,11 @@
 
 A photo is its bytes. A file and its identical copy are one photo with two files; a file that moved
 is found again. Labels that disagree put the photo in conflict, which a person settles; they never
-overrule what a person decided. A date that says more than an import before did, and agrees, takes
-its place. Where files lie is an observation and no decision, so undoing an
-import takes back what it said of whales and facts, and leaves the photos known.
+overrule what a person decided. So a label names a photo only where no verdict in force is about
+whom it shows: else a known one says nothing new, and a new one waits for a person. A date that says
+more than an import before did, and agrees, takes its place. Where files lie is an observation and
+no decision, so undoing an import takes back what it said of whales and facts, and leaves the photos
+known.
 """
 
 from __future__ import annotations
@@ -206,7 +208,7 @@ class Importing:
             return
         draft, individual = self.draft, self._individual(checked_name(one.label))
         now, where = draft.get("p", photo, "individual"), draft.get("p", photo, "state")
-        denied = draft.get("p", photo, "not", individual) is not None
+        denied = self._denied(photo)
         if draft.get("p", photo, "label", individual) is not None and (
             # A label that came while a person's word stood, which was taken back, counts now.
             now is not None or where is not None or denied
@@ -215,7 +217,7 @@ class Importing:
         draft.set(1, "p", photo, "label", individual)
         if now == individual or where in (UNSURE, NO_WHALE) or (where == CONFLICT and now is None):
             return
-        if not denied and where is None:
+        if where is None and not denied:
             draft.set(individual, "p", photo, "individual")
             draft.set(IMPORTED, "p", photo, "state")
             if draft.get("p", photo, UNNAMED) is not None:
@@ -224,8 +226,17 @@ class Importing:
         if where != CONFIRMED and not self._was_confirmed(photo):
             # what a person decided stays until a person changes it
             draft.set(None, "p", photo, "individual")
-        before = draft.name(now) if isinstance(now, int) else "said not to be that one"
+        others = " or ".join(draft.name(other) for other in denied)
+        said = "that one" if individual in denied else others
+        before = draft.name(now) if isinstance(now, int) else f"said not to be {said}"
         self._contradicted(one, photo, f"labelled {draft.name(individual)}", before)
+
+    def _denied(self, photo: int) -> list[int]:
+        """Whom a person said the photo is not: the verdicts in force on one that is undecided."""
+        if photo >= self._first:
+            return []
+        said = state.items(self.draft.link, "p", photo, "not")
+        return [individual for individual in said if isinstance(individual, int)]
 
     def _was_confirmed(self, photo: int) -> bool:
         """Whether a person had decided before labels put the photo in conflict."""
