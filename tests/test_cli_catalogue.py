@@ -140,6 +140,21 @@ def test_facts_that_known_photos_get_are_counted(book: Run, kaggle: Path) -> Non
     assert out.endswith("; 1 file known already; facts set on 1 photo\n")
 
 
+def test_known_photos_that_a_label_names_are_counted(
+    book: Run, kaggle: Path, write_picture: Callable[..., Path]
+) -> None:
+    for number in (7, 8):
+        book("catalogue", "add", write_picture(kaggle / "new" / f"{number}.jpg", picture(number)))
+    sheet = kaggle / "names.csv"
+    sheet.write_text("path,identity,date\nnew/7.jpg,w_a,2020\nnew/8.jpg,w_a,\n")
+    said = "; 2 files known already; 2 known photos named; facts set on 1 photo\n"
+    preview = output(book, "catalogue", "import", sheet, "--dry-run")
+    assert (preview["named"], preview["described"], preview["known"]) == (2, 1, 2)
+    assert book("catalogue", "import", sheet, "--dry-run")[1].endswith(said)
+    assert book("catalogue", "import", sheet)[1].endswith(said)
+    assert book("catalogue", "import", sheet)[1].endswith("; 2 files known already\n")
+
+
 def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture")

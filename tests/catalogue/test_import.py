@@ -193,6 +193,18 @@ def test_photos_that_get_facts_are_counted(book: Catalogue) -> None:
     assert (again.described, len(again.conflicts)) == (1, 1)
 
 
+def test_known_photos_that_a_label_names_are_counted(book: Catalogue) -> None:
+    """Photo 4 alone: 5 and 7 get labels that do not agree, 6 is new, 1 was named before."""
+    book.add_photos([photo(7, "new_whale")], who=ANN)
+    labels = [(4, "A"), (4, "A"), (5, "A"), (5, "B"), (6, "B"), (1, "A"), (7, "C")]
+    given = [photo(number, label) for number, label in labels]
+    preview = book.add_photos(given, who=ANN, dry_run=True).arrived
+    done = book.add_photos(given, who=ANN).arrived
+    assert preview == done
+    assert (done.named, len(done.conflicts), done.known, done.photos) == (1, 2, 6, 1)
+    assert book.add_photos(given, who=ANN).arrived == Arrived(known=7)
+
+
 def test_a_date_that_says_less_is_no_conflict(book: Catalogue) -> None:
     book.add_photos([photo(4, date="2026-01-02")], who=ANN)
     for date in ("2026", "2026-01", "2026-01-02"):

@@ -67,8 +67,9 @@ class Incoming:
 class Arrived:
     """How much an import brought; ``moved`` photos lay elsewhere, ``known`` files lay there before.
 
-    ``described`` photos, new or known, got facts that they did not have. ``conflicts`` holds a line
-    for each label or fact that disagrees with what was known.
+    ``described`` photos, new or known, got facts that they did not have; ``named`` photos were
+    known and unidentified until a label named them. ``conflicts`` holds a line for each label or
+    fact that disagrees with what was known.
     """
 
     photos: int = 0
@@ -77,6 +78,7 @@ class Arrived:
     individuals: int = 0
     known: int = 0
     described: int = 0
+    named: int = 0
     conflicts: tuple[str, ...] = ()
 
     def and_then(self, more: Arrived) -> Arrived:
@@ -112,6 +114,7 @@ class Arrivals:
     files: list[tuple[object, ...]] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     described: set[int] = field(default_factory=set)
+    named: set[int] = field(default_factory=set)
     moved: int = 0
     known: int = 0
 
@@ -119,7 +122,8 @@ class Arrivals:
         """How much that is."""
         files = sum(row[1] is not None for row in self.files)
         found = (len(self.photos), files, self.moved, individuals, self.known)
-        return Arrived(*found, len(self.described), tuple(self.conflicts))
+        told = (len(self.described), len(self.named), tuple(self.conflicts))
+        return Arrived(*found, *told)
 
 
 class Importing:
@@ -150,6 +154,9 @@ class Importing:
                     self._fact(photo, fact, getattr(one, fact))
             except FlukeprintError as error:
                 raise FlukeprintError(f"{one.path}: {error}") from None
+        named = self.arrivals.named
+        # Another label, new_whale too, puts a photo in conflict: that is told by itself.
+        named -= {one for one in named if self.draft.get("p", one, "state") != IMPORTED}
         return self.arrivals
 
     def _photo(self, one: Incoming) -> int:
@@ -220,6 +227,8 @@ class Importing:
         if where is None and not denied:
             draft.set(individual, "p", photo, "individual")
             draft.set(IMPORTED, "p", photo, "state")
+            if photo < self._first:
+                self.arrivals.named.add(photo)
             if draft.get("p", photo, UNNAMED) is not None:
                 self._contradicted(one, photo, f"labelled {draft.name(individual)}", NEW_WHALE)
             return
