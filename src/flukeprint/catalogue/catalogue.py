@@ -12,6 +12,7 @@ from typing import Self
 
 import flukeprint.catalogue.evidence as evidence
 import flukeprint.catalogue.history as history
+import flukeprint.catalogue.past as past
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.backup import copy_whole, keep_backup
 from flukeprint.catalogue.check import inspect
@@ -268,15 +269,15 @@ class Catalogue:
         with self._reading() as link:
             return history.all_names(link)
 
-    def photo_history(self, number: int) -> list[history.Entry]:
+    def photo_history(self, number: int) -> list[past.Entry]:
         """Every event that changed something about a photo, oldest first."""
         with self._reading() as link:
-            return history.photo_history(link, number)
+            return past.photo_history(link, number)
 
-    def individual_history(self, number: int) -> list[history.Entry]:
+    def individual_history(self, number: int) -> list[past.Entry]:
         """Every event that changed an individual, or by which a photo came to it or left it."""
         with self._reading() as link:
-            return history.individual_history(link, number)
+            return past.individual_history(link, number)
 
     def conflicts(self) -> list[int]:
         """The photos whose labels or facts disagree and wait for a person."""
