@@ -221,7 +221,8 @@ OF_INDIVIDUAL = (
 )
 OF_PHOTO = (
     f"SELECT {COLUMNS} FROM event WHERE id IN (SELECT event FROM effect WHERE kind = 'p'"
-    " AND subject = ?1) ORDER BY id"
+    " AND subject = ?1 UNION SELECT event FROM photo WHERE id = ?1"
+    " UNION SELECT event FROM file WHERE photo = ?1) ORDER BY id"
 )
 
 

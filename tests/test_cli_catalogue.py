@@ -453,6 +453,35 @@ def test_merge_split_rename_undo(book: Run, kaggle: Path) -> None:
     assert book("catalogue", "undo", 99)[0] == 2
 
 
+def test_a_merged_whales_history_says_who_it_was_about(book: Run) -> None:
+    book("catalogue", "decide", "4", "--same", "w_b", "--why", "notch")
+    book("catalogue", "merge", "w_a", "w_b")
+    past = output(book, "catalogue", "history", "w_b")["history"]
+    assert [(one["event"], one["about"]) for one in past] == [
+        (event, ["w_b (individual 2)"]) for event in (1, 2, 3)
+    ]
+    lines = book("catalogue", "history", "w_b")[1].splitlines()
+    (head,) = [line for line in lines if line.startswith("event 2 (same, Ann, ")]
+    assert head.endswith("), about w_b (individual 2): notch")
+    came = "  photo 4 (train/5.jpg): unidentified -> w_b (individual 2)"
+    assert lines[lines.index(head) + 1] == came
+
+
+def test_who_brought_a_photo_in_is_its_history(book: Run, kaggle: Path) -> None:
+    photo = kaggle / "train" / "5.jpg"
+    (first,) = output(book, "catalogue", "history", photo)["history"]
+    assert (first["event"], first["who"], first["about"]) == (1, "Ann", [])
+    assert first["changes"][:2] == [
+        "photo 4 (train/5.jpg): comes into the catalogue",
+        "photo 4 (train/5.jpg): found at train/5.jpg",
+    ]
+    shutil.copy(photo, kaggle / "copy.jpg")
+    book("catalogue", "add", kaggle / "copy.jpg", "--why", "from the stick")
+    lines = book("catalogue", "history", photo)[1].splitlines()
+    assert lines[-2].endswith("): from the stick")
+    assert lines[-1] == "  photo 4 (train/5.jpg): found at copy.jpg"
+
+
 def test_names_are_made_up_where_none_is_given(book: Run, kaggle: Path) -> None:
     train = kaggle / "train"
     assert (

@@ -270,12 +270,15 @@ class Catalogue:
             return history.all_names(link)
 
     def photo_history(self, number: int) -> list[past.Entry]:
-        """Every event that changed something about a photo, oldest first."""
+        """Every event by which a photo or a file of it came, or that changed something about it."""
         with self._reading() as link:
             return past.photo_history(link, number)
 
     def individual_history(self, number: int) -> list[past.Entry]:
-        """Every event that changed an individual, or by which a photo came to it or left it."""
+        """Every event that changed an individual, or by which a photo came to it or left it.
+
+        So, too, of those that were merged into it.
+        """
         with self._reading() as link:
             return past.individual_history(link, number)
 

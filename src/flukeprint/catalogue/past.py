@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 import flukeprint.catalogue.state as state
+from flukeprint.catalogue.individuals import Merge
 from flukeprint.catalogue.log import COLUMNS, Event, Key, undone_by
 from flukeprint.catalogue.words import line
 
@@ -16,57 +19,108 @@ _PATH = (
     " (SELECT 1 FROM file later WHERE later.path = p.path AND later.id > p.id)"
     " ORDER BY p.id LIMIT 1)"
 )
-_PAST = (
-    ", f.id, f.kind, f.subject, f.field, f.item, f.before, f.after,"
-    f" {', '.join(f'e.{column}' for column in COLUMNS.split(', '))},"
-    " (SELECT max(u.id) FROM event u WHERE u.undoes = e.id), {}"
-    " FROM effect f LEFT JOIN event e ON e.id = f.event"
+_OF_EVENT = (
+    f"{', '.join(f'e.{column}' for column in COLUMNS.split(', '))},"
+    " (SELECT max(u.id) FROM event u WHERE u.undoes = e.id)"
 )
-OF_PHOTO = (
-    f"SELECT f.event, 0{_PAST.format(_PATH.format('?1'))} WHERE f.kind = 'p' AND f.subject = ?1"
+
+
+def _rows(order: int, cell: str, path: str, table: str, where: str) -> str:
+    """A part of a question: rows of a table with their events; ``order`` sorts within an event."""
+    return (
+        f"SELECT t.event, {order}, t.id, {cell}, {_OF_EVENT}, {path}"
+        f" FROM {table} t LEFT JOIN event e ON e.id = t.event WHERE {where}"
+    )
+
+
+_CELL = "t.kind, t.subject, t.field, t.item, t.before, t.after"
+OF_PHOTO = " UNION ALL ".join(
+    (
+        _rows(0, "'p', t.id, 'photo', '', 0, 1", _PATH.format("?1"), "photo", "t.id = ?1"),
+        _rows(1, "'p', t.photo, 'file', t.path, 0, 1", "NULL", "file", "t.photo = ?1"),
+        _rows(2, _CELL, "NULL", "effect", "t.kind = 'p' AND t.subject = ?1"),
+    )
 )
-"""The path does not hang on the row, so SQLite looks for it once."""
+"""That it came, and each of its files, is told like a cell. Its path has the first row alone."""
 OF_INDIVIDUAL = " UNION ALL ".join(
     (
-        f"SELECT f.event, 0{_PAST.format('NULL')} WHERE f.kind = 'i' AND f.subject = ?1",
+        _rows(0, _CELL, "NULL", "effect", "t.kind = 'i' AND t.subject = ?1"),
         *(
-            f"SELECT f.event, 1{_PAST.format(_PATH.format('f.subject'))}"
-            f" WHERE f.{side} = ?1 AND f.field = 'individual'"
-            for side in ("after", "before")
+            _rows(1, _CELL, _PATH.format("t.subject"), "effect", where)
+            for where in (
+                "t.after = ?1 AND t.field = 'individual'",
+                "t.before = ?1 AND t.field = 'individual'",
+            )
         ),
     )
 )
 """Each part has an index of its own: asked with OR, SQLite reads the whole table."""
 
 _FIRST_OF_ALL, _EVENT = itemgetter(0, 1, 2), itemgetter(0)
+_KIND, _DETAILS = (9 + COLUMNS.split(", ").index(name) for name in ("kind", "details"))
+
+
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event as far as it concerns what was asked about; ``undone`` is by which event."""
+    """An event as far as it concerns what was asked about; ``undone`` is by which event.
+
+    ``about`` names the individuals that were merged into the one asked about, where some of the
+    lines are of their past.
+    """
 
     event: Event
     undone: int | None
     lines: tuple[str, ...]
+    about: tuple[str, ...] = ()
 
 
 def photo_history(link: sqlite3.Connection, number: int) -> list[Entry]:
-    """Every event that changed something about a photo, oldest first."""
-    return _entries(link, OF_PHOTO, number)
+    """Every event by which a photo or a file of it came, or that changed something about it."""
+    return _entries(link, link.execute(OF_PHOTO, (number,)).fetchall(), {})
 
 
 def individual_history(link: sqlite3.Connection, number: int) -> list[Entry]:
-    """Every event that changed an individual, or by which a photo came to it or left it."""
-    return _entries(link, OF_INDIVIDUAL, number)
+    """Every event that changed an individual, or by which a photo came to it or left it.
+
+    So, too, of the individuals that were merged into it: they are one.
+    """
+    rows: list[Row] = link.execute(OF_INDIVIDUAL, (number,)).fetchall()
+    others = _merged_into(link, number, rows)
+    whose: dict[int, int] = {}
+    for other in others:  # grows by those merged into this one before
+        told = {row[2] for row in rows}  # a merge tells of both
+        theirs = [row for row in link.execute(OF_INDIVIDUAL, (other,)) if row[2] not in told]
+        whose.update((row[2], other) for row in theirs)
+        others += [one for one in _merged_into(link, other, theirs) if one not in others]
+        rows += theirs
+    return _entries(link, rows, whose)
 
 
-def _entries(link: sqlite3.Connection, query: str, number: int) -> list[Entry]:
-    """An entry for each event, what it did to the subject itself first."""
-    rows = link.execute(query, (number,)).fetchall()
+def _merged_into(link: sqlite3.Connection, number: int, rows: list[Row]) -> list[int]:
+    """The individuals that are merged into one, by what the merges themselves did to it."""
+    merges = {row[0]: row for row in rows if row[1] == 0 and row[_KIND] == Merge.kind}
+    found = []
+    for event, row in merges.items():
+        both = json.loads(row[_DETAILS])
+        in_force = row[-2] is None or undone_by(link, event) is None
+        if both["kept"] == number and in_force:
+            found.append(int(both["gone"]))
+    return found
+
+
+def _entries(link: sqlite3.Connection, rows: list[Row], whose: dict[int, int]) -> list[Entry]:
+    """An entry for each event, what it did to the subject itself first.
+
+    ``whose`` says by the number of an effect which other individual's past it is.
+    """
     rows.sort(key=_FIRST_OF_ALL)
     names = _Names(link).__getitem__
     # One question for all: a question for each of thousands of photos takes its time.
-    paths = {subject: path for _, _, _, kind, subject, *_, path in rows if kind == "p"}
+    told = ((row[4], row[-1]) for row in reversed(rows) if row[3] == "p")  # the first row counts
+    paths = dict(told)
     photos = {photo: state.photo_called(photo, path) for photo, path in paths.items()}.__getitem__
     entries = []
     for event, group in groupby(rows, key=_EVENT):
@@ -76,7 +130,9 @@ def _entries(link: sqlite3.Connection, query: str, number: int) -> list[Entry]:
             raise LookupError(f"event {event} is missing")
         effects = [line(Key(*row[3:7]), row[7], row[8], names, photos) for row in mine]
         undone = None if undo is None else undone_by(link, event)
-        entries.append(Entry(Event(*columns), undone, tuple(effects)))
+        others = [whose[row[2]] for row in mine if row[2] in whose] if whose else ()
+        about = tuple(map(names, dict.fromkeys(others))) if others else ()
+        entries.append(Entry(Event(*columns), undone, tuple(effects), about))
     return entries
 
 
@@ -92,6 +148,6 @@ class _Names(dict[int, str]):
 
 
 def name_of(link: sqlite3.Connection, individual: int) -> str:
-    """An individual as people read of it."""
-    name = state.value(link, "i", individual, "name")
+    """An individual as people read of it, by its last name where it was undone and has none."""
+    name = state.value(link, "i", individual, "name") or state.last_name(link, individual)
     return f"{name} (individual {individual})" if name else f"individual {individual}"

@@ -141,6 +141,16 @@ def called(link: sqlite3.Connection, text: str) -> list[Key]:
     return [Key(*row) for row in rows]
 
 
+def last_name(link: sqlite3.Connection, individual: int) -> Value:
+    """The last name that an individual ever had; None where nobody ever gave it one."""
+    row = link.execute(
+        "SELECT after FROM effect WHERE kind = 'i' AND subject = ? AND field = 'name'"
+        " AND after IS NOT NULL ORDER BY event DESC LIMIT 1",
+        (individual,),
+    ).fetchone()
+    return row[0] if row else None
+
+
 def holders(link: sqlite3.Connection, text: str) -> list[tuple[int, str]]:
     """Who goes by a name: (individual, ``name`` or ``alias``)."""
     found = called(link, text)
