@@ -467,6 +467,18 @@ def test_a_merged_whales_history_says_who_it_was_about(book: Run) -> None:
     assert lines[lines.index(head) + 1] == came
 
 
+def test_the_history_of_a_whale_that_was_undone(book: Run) -> None:
+    book("catalogue", "decide", "4", "--new", "Zora")
+    book("catalogue", "undo", "2")
+    found = output(book, "catalogue", "history", "Zora")
+    assert [(one["event"], one["undone_by"]) for one in found["history"]] == [(2, 3), (3, None)]
+    assert found["history"][1]["changes"][0] == "Zora (individual 4): is no more"
+    code, _, err = book("catalogue", "history", "Zara")
+    assert (code, "no individual is named 'Zara'; check the spelling" in err) == (2, True)
+    book("catalogue", "decide", "4", "--new", "Zora")
+    assert output(book, "catalogue", "history", "Zora")["now"]["number"] == 5
+
+
 def test_who_brought_a_photo_in_is_its_history(book: Run, kaggle: Path) -> None:
     photo = kaggle / "train" / "5.jpg"
     (first,) = output(book, "catalogue", "history", photo)["history"]

@@ -239,6 +239,11 @@ class Catalogue:
         with self._reading() as link:
             return state.find(link, name)
 
+    def once_called(self, name: str) -> int | None:
+        """The number of the individual that was undone and had this name last."""
+        with self._reading() as link:
+            return state.once_called(link, name)
+
     def photo(self, number: int) -> history.PhotoNow:
         """A photo at present."""
         with self._reading() as link:
@@ -275,7 +280,7 @@ class Catalogue:
             return past.photo_history(link, number)
 
     def individual_history(self, number: int) -> list[past.Entry]:
-        """Every event that changed an individual, or by which a photo came to it or left it.
+        """Every event that changed an individual, by which a photo came or left, or that named it.
 
         So, too, of those that were merged into it.
         """

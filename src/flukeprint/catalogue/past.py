@@ -12,6 +12,7 @@ from typing import Any
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.individuals import Merge
 from flukeprint.catalogue.log import COLUMNS, Event, Key, undone_by
+from flukeprint.catalogue.schema import NAMED, NAMING
 from flukeprint.catalogue.words import line
 
 _PATH = (
@@ -25,11 +26,11 @@ _OF_EVENT = (
 )
 
 
-def _rows(order: int, cell: str, path: str, table: str, where: str) -> str:
+def _rows(order: int, cell: str, path: str, table: str, where: str, join: str = "LEFT") -> str:
     """A part of a question: rows of a table with their events; ``order`` sorts within an event."""
     return (
         f"SELECT t.event, {order}, t.id, {cell}, {_OF_EVENT}, {path}"
-        f" FROM {table} t LEFT JOIN event e ON e.id = t.event WHERE {where}"
+        f" FROM {table} t {join} JOIN event e ON e.id = t.event WHERE {where}"
     )
 
 
@@ -42,19 +43,23 @@ OF_PHOTO = " UNION ALL ".join(
     )
 )
 """That it came, and each of its files, is told like a cell. Its path has the first row alone."""
+_OF_PHOTOS = _PATH.format("t.subject")
+_SAID = (
+    "(+t.field = 'not' AND t.item = ?1 OR +t.field = 'state' AND NOT EXISTS"
+    " (SELECT 1 FROM effect f WHERE f.event = t.event AND +f.field = 'individual'))"
+)
+"""What a verdict about an individual says beside the photos that come to it and leave it."""
 OF_INDIVIDUAL = " UNION ALL ".join(
     (
         _rows(0, _CELL, "NULL", "effect", "t.kind = 'i' AND t.subject = ?1"),
-        *(
-            _rows(1, _CELL, _PATH.format("t.subject"), "effect", where)
-            for where in (
-                "t.after = ?1 AND t.field = 'individual'",
-                "t.before = ?1 AND t.field = 'individual'",
-            )
-        ),
+        _rows(1, _CELL, _OF_PHOTOS, "effect", "t.after = ?1 AND t.field = 'individual'"),
+        _rows(1, _CELL, _OF_PHOTOS, "effect", "t.before = ?1 AND t.field = 'individual'"),
     )
 )
 """Each part has an index of its own: asked with OR, SQLite reads the whole table."""
+IS_NAMED = f"SELECT 1 FROM event WHERE {NAMED} = ? AND {NAMING} LIMIT 1"
+OF_VERDICTS = _rows(2, _CELL, _OF_PHOTOS, "effect", f"{NAMED} = ?1 AND e.{NAMING} AND {_SAID}", "")
+OF_UNDOS = _rows(2, _CELL, _OF_PHOTOS, "effect", f"e.undoes = ?2 AND {_SAID}", "")
 
 _FIRST_OF_ALL, _EVENT = itemgetter(0, 1, 2), itemgetter(0)
 _KIND, _DETAILS = (9 + COLUMNS.split(", ").index(name) for name in ("kind", "details"))
@@ -83,20 +88,38 @@ def photo_history(link: sqlite3.Connection, number: int) -> list[Entry]:
 
 
 def individual_history(link: sqlite3.Connection, number: int) -> list[Entry]:
-    """Every event that changed an individual, or by which a photo came to it or left it.
+    """Every event that changed an individual, by which a photo came or left, or that named it.
 
     So, too, of the individuals that were merged into it: they are one.
     """
-    rows: list[Row] = link.execute(OF_INDIVIDUAL, (number,)).fetchall()
+    rows = _of_individual(link, number)
     others = _merged_into(link, number, rows)
     whose: dict[int, int] = {}
     for other in others:  # grows by those merged into this one before
         told = {row[2] for row in rows}  # a merge tells of both
-        theirs = [row for row in link.execute(OF_INDIVIDUAL, (other,)) if row[2] not in told]
+        theirs = [row for row in _of_individual(link, other) if row[2] not in told]
         whose.update((row[2], other) for row in theirs)
         others += [one for one in _merged_into(link, other, theirs) if one not in others]
         rows += theirs
     return _entries(link, rows, whose)
+
+
+def _of_individual(link: sqlite3.Connection, number: int) -> list[Row]:
+    rows: list[Row] = link.execute(OF_INDIVIDUAL, (number,)).fetchall()
+    if link.execute(IS_NAMED, (number,)).fetchone() is None:
+        return rows  # as most: to plan the longer question takes its time
+    said: list[Row] = link.execute(OF_VERDICTS, (number,)).fetchall()
+    undone = _undone(said)
+    for event in undone:  # grows by undos that were undone themselves
+        undos = link.execute(OF_UNDOS, (number, event)).fetchall()
+        undone += _undone(undos)
+        said += undos
+    return rows + said
+
+
+def _undone(rows: list[Row]) -> list[int]:
+    """The events of these rows that were ever undone."""
+    return list({row[0]: None for row in rows if row[-2] is not None})
 
 
 def _merged_into(link: sqlite3.Connection, number: int, rows: list[Row]) -> list[int]:

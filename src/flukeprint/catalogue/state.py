@@ -177,10 +177,26 @@ def find(link: sqlite3.Connection, name: str) -> int:
     Raises:
         FlukeprintError: there is none.
     """
-    found = holders(link, unicodedata.normalize("NFC", name.strip()))
+    found = holders(link, _plain(name))
     if not found:
         raise FlukeprintError(f"no individual is named {name!r}; check the spelling")
     return found[0][0]
+
+
+def once_called(link: sqlite3.Connection, name: str) -> int | None:
+    """The individual that has no name any more, as it was undone, and had this one last."""
+    rows = link.execute(
+        "SELECT subject FROM effect WHERE field = 'name' AND after IS NULL AND before = ?"
+        " ORDER BY id DESC",
+        (_plain(name),),
+    )
+    undone = (who for (who,) in rows if value(link, "i", who, "name") is None)
+    return next((who for who in undone if last_name(link, who) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    """A name as it is kept."""
+    return unicodedata.normalize("NFC", name.strip())
 
 
 def box_text(corners: tuple[float, float, float, float]) -> str:

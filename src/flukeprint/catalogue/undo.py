@@ -45,7 +45,7 @@ class Undo:
         if order:
             named = [str(read_event(draft.link, number)) for number in order[:MOST_NAMED]]
             more += len(order) - len(named)
-            others = f" and at least {more} more" if more else ""
+            others = f" and at least {more:,} more" if more else ""
             raise FlukeprintError(
                 f"{event} cannot be undone while later ones stand on it: "
                 f"{', '.join(named)}{others}; undo those first, in this order"
