@@ -25,6 +25,7 @@ from pathlib import Path
 from ending import plain_errors
 from flukeprint.catalogue import Catalogue, Listed, bring_in, check, from_table
 from flukeprint.catalogue.log import COLUMNS, EFFECT, FIRST_SEAL, seal_of
+from flukeprint.catalogue.schema import NAMED, NAMING
 from flukeprint.files import write_text
 from flukeprint.photos import LEAST_PX, decode_grey, read_photo
 from flukeprint.records import Failure
@@ -217,11 +218,13 @@ def write(link: sqlite3.Connection, event: Row, parts: dict[str, list[Row]]) -> 
 OF_INDIVIDUAL = (
     f"SELECT {COLUMNS} FROM event WHERE id IN (SELECT event FROM effect WHERE kind = 'i'"
     " AND subject = ?1 UNION SELECT event FROM effect WHERE field = 'individual' AND after = ?1"
-    " UNION SELECT event FROM effect WHERE field = 'individual' AND before = ?1) ORDER BY id"
+    " UNION SELECT event FROM effect WHERE field = 'individual' AND before = ?1"
+    f" UNION SELECT id FROM event WHERE {NAMED} = ?1 AND {NAMING}) ORDER BY id"
 )
 OF_PHOTO = (
     f"SELECT {COLUMNS} FROM event WHERE id IN (SELECT event FROM effect WHERE kind = 'p'"
-    " AND subject = ?1) ORDER BY id"
+    " AND subject = ?1 UNION SELECT event FROM photo WHERE id = ?1"
+    " UNION SELECT event FROM file WHERE photo = ?1) ORDER BY id"
 )
 
 

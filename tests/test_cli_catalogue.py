@@ -143,6 +143,21 @@ def test_facts_that_known_photos_get_are_counted(book: Run, kaggle: Path) -> Non
     assert out.endswith("; 1 file known already; facts set on 1 photo\n")
 
 
+def test_known_photos_that_a_label_names_are_counted(
+    book: Run, kaggle: Path, write_picture: Callable[..., Path]
+) -> None:
+    for number in (7, 8):
+        book("catalogue", "add", write_picture(kaggle / "new" / f"{number}.jpg", picture(number)))
+    sheet = kaggle / "names.csv"
+    sheet.write_text("path,identity,date\nnew/7.jpg,w_a,2020\nnew/8.jpg,w_a,\n")
+    said = "; 2 files known already; 2 known photos named; facts set on 1 photo\n"
+    preview = output(book, "catalogue", "import", sheet, "--dry-run")
+    assert (preview["named"], preview["described"], preview["known"]) == (2, 1, 2)
+    assert book("catalogue", "import", sheet, "--dry-run")[1].endswith(said)
+    assert book("catalogue", "import", sheet)[1].endswith(said)
+    assert book("catalogue", "import", sheet)[1].endswith("; 2 files known already\n")
+
+
 def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture")
@@ -488,6 +503,47 @@ def test_merge_split_rename_undo(book: Run, kaggle: Path) -> None:
     assert output(book, "catalogue", "history", "Notch")["now"]["photos"] == [1, 2]
     assert output(book, "catalogue", "history", "w_b")["now"]["photos"] == [3]
     assert book("catalogue", "undo", 99)[0] == 2
+
+
+def test_a_merged_whales_history_says_who_it_was_about(book: Run) -> None:
+    book("catalogue", "decide", "4", "--same", "w_b", "--why", "notch")
+    book("catalogue", "merge", "w_a", "w_b")
+    past = output(book, "catalogue", "history", "w_b")["history"]
+    assert [(one["event"], one["about"]) for one in past] == [
+        (event, ["w_b (individual 2)"]) for event in (1, 2, 3)
+    ]
+    lines = book("catalogue", "history", "w_b")[1].splitlines()
+    (head,) = [line for line in lines if line.startswith("event 2 (same, Ann, ")]
+    assert head.endswith("), about w_b (individual 2): notch")
+    came = "  photo 4 (train/5.jpg): unidentified -> w_b (individual 2)"
+    assert lines[lines.index(head) + 1] == came
+
+
+def test_the_history_of_a_whale_that_was_undone(book: Run) -> None:
+    book("catalogue", "decide", "4", "--new", "Zora")
+    book("catalogue", "undo", "2")
+    found = output(book, "catalogue", "history", "Zora")
+    assert [(one["event"], one["undone_by"]) for one in found["history"]] == [(2, 3), (3, None)]
+    assert found["history"][1]["changes"][0] == "Zora (individual 4): is no more"
+    code, _, err = book("catalogue", "history", "Zara")
+    assert (code, "no individual is named 'Zara'; check the spelling" in err) == (2, True)
+    book("catalogue", "decide", "4", "--new", "Zora")
+    assert output(book, "catalogue", "history", "Zora")["now"]["number"] == 5
+
+
+def test_who_brought_a_photo_in_is_its_history(book: Run, kaggle: Path) -> None:
+    photo = kaggle / "train" / "5.jpg"
+    (first,) = output(book, "catalogue", "history", photo)["history"]
+    assert (first["event"], first["who"], first["about"]) == (1, "Ann", [])
+    assert first["changes"][:2] == [
+        "photo 4 (train/5.jpg): comes into the catalogue",
+        "photo 4 (train/5.jpg): found at train/5.jpg",
+    ]
+    shutil.copy(photo, kaggle / "copy.jpg")
+    book("catalogue", "add", kaggle / "copy.jpg", "--why", "from the stick")
+    lines = book("catalogue", "history", photo)[1].splitlines()
+    assert lines[-2].endswith("): from the stick")
+    assert lines[-1] == "  photo 4 (train/5.jpg): found at copy.jpg"
 
 
 def test_names_are_made_up_where_none_is_given(book: Run, kaggle: Path) -> None:

@@ -119,6 +119,7 @@ def history(whale: str, file: Path, as_json: bool) -> None:
                 "event": entry.event.id,
                 **{name: getattr(entry.event, name) for name in ("at", "who", "why", "kind")},
                 "undone_by": entry.undone,
+                "about": list(entry.about),
                 "changes": list(entry.lines),
                 "evidence": asdict(shown) if (shown := shown_for(entry)) else None,
             }
@@ -129,7 +130,8 @@ def history(whale: str, file: Path, as_json: bool) -> None:
     for entry in entries:
         undone = f", undone by event {entry.undone}" if entry.undone else ""
         why = f": {entry.event.why}" if entry.event.why else ""
-        say(f"{entry.event}{undone}{why}")
+        about = f", about {' and '.join(entry.about)}" if entry.about else ""
+        say(f"{entry.event}{undone}{about}{why}")
         cli_decisions.echo_lines(entry.lines)
         if entry.event.ranking:
             cli_decisions.echo_lines([_evidence(entry.event.ranking, shown_for(entry))])

@@ -244,14 +244,18 @@ def individual_number(book: Catalogue, name: str) -> int:
 
 
 def whale_or_photo(book: Catalogue, text: str) -> tuple[str, int]:
-    """What a text names: ("individual", number) or ("photo", number)."""
+    """What a text names: ("individual", number) or ("photo", number).
+
+    Where there is no such whale or photo any more, a whale that was undone.
+    """
     try:
         individual = book.find(text)
     except FlukeprintError:
         try:
             return "photo", photo_number(book, text)
         except FlukeprintError:
-            return "individual", individual_number(book, text)
+            undone = book.once_called(text)
+            return "individual", individual_number(book, text) if undone is None else undone
     with suppress(FlukeprintError):  # no photo of that number
         called = book.photo(int(text)).called if text.isdecimal() else ""
         if called:

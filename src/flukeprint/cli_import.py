@@ -179,7 +179,8 @@ def _tell_import(done: Imported, skipped: int, dry_run: bool, as_json: bool) -> 
     counts = done.counts
     begin = "would be " if dry_run else ""
     facts = f"; facts set on {plural(counts.described, 'photo')}" if counts.described else ""
-    click.echo(f"{begin}{counts}; {plural(counts.known, 'file')} known already{facts}")
+    named = f"; {plural(counts.named, 'known photo')} named" if counts.named else ""
+    click.echo(f"{begin}{counts}; {plural(counts.known, 'file')} known already{named}{facts}")
     for line in counts.conflicts[:CONFLICTS_SHOWN]:
         say(f"conflict: {line}")
     more = len(counts.conflicts) - CONFLICTS_SHOWN

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flukeprint.catalogue import Catalogue, Rename, Same, Shown, check
+from flukeprint.catalogue import Catalogue, Different, Rename, Same, Shown, check
 from flukeprint.catalogue.backup import KEPT
 from flukeprint.catalogue.schema import MIGRATIONS
 from flukeprint.errors import FlukeprintError
@@ -94,16 +94,31 @@ def test_an_older_catalogue_is_upgraded_after_a_copy(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     with Catalogue.open(path, migrations=NEXT) as book:
         assert book.decide(Same(4, 1), who="Bo").event == 2
-    assert query(path, "PRAGMA user_version") == [(2,)]
+    assert query(path, "PRAGMA user_version") == [(3,)]
     assert query(path, "SELECT * FROM note") == [(7,)]
-    assert sorted(os.listdir(tmp_path)) == ["book", "book.v1.r1.backup"]
+    assert sorted(os.listdir(tmp_path)) == ["book", "book.v2.r1.backup"]
     assert check(path, NEXT).whole
-    with Catalogue.open(tmp_path / "book.v1.r1.backup") as copy:
+    with Catalogue.open(tmp_path / "book.v2.r1.backup") as copy:
         assert (copy.revision, placed(copy)[4]) == (1, (None, None))
     with pytest.raises(FlukeprintError, match="made by a newer flukeprint"):
         Catalogue.open(path)
     Catalogue.open(path, migrations=NEXT).close()
     assert len(os.listdir(tmp_path)) == 2
+
+
+def test_a_catalogue_of_the_first_version(tmp_path: Path) -> None:
+    """It lacks the two indices that find verdicts and undone names."""
+    path = tmp_path / "book"
+    with small(path) as book:
+        book.decide(Different(4, 1), who="Bo")
+    for name in ("event_named", "effect_unnamed"):
+        query(path, f"DROP INDEX {name}")
+    query(path, "PRAGMA user_version = 1")
+    assert check(path).whole
+    with Catalogue.open(path) as book:
+        assert [entry.event.id for entry in book.individual_history(1)] == [1, 2]
+    assert query(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
+    assert check(path).whole and check(tmp_path / "book.v1.r2.backup").whole
 
 
 def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_same(book: Catalogue) -> None:
     )
     assert (reported.event, reported.revision, book.revision) == (2, 2, 2)
     assert placed(book) == START | {4: (2, "confirmed")}
-    (entry,) = book.photo_history(4)
+    _, entry = book.photo_history(4)
     assert (entry.event.who, entry.event.why, entry.event.kind) == ("Bo", "the notch", "same")
     assert (entry.event.details, entry.undone) == ('{"photo": 4, "individual": 2}', None)
     assert refused(book, Same(4, 1)).startswith("photo 4 (4.jpg) is confirmed as B (individual 2)")
@@ -293,12 +293,144 @@ def test_what_others_did_elsewhere_is_no_matter(book: Catalogue) -> None:
 def test_the_history_of_an_individual(book: Catalogue) -> None:
     book.decide(Same(4, 2), who="Bo")
     book.decide(Same(5, 1), who="Bo")
+    assert [entry.event.id for entry in book.individual_history(1)] == [1, 3]
     book.decide(Merge(1, 2), who="Bo")
-    assert [entry.event.id for entry in book.individual_history(1)] == [1, 3, 4]
     assert [entry.event.id for entry in book.individual_history(2)] == [1, 2, 4]
     assert book.individual_history(2)[1].lines == (
         "photo 4 (4.jpg): unidentified -> B (individual 2)",
     )
+    book.decide(Undo(4), who="Bo")
+    assert [entry.event.id for entry in book.individual_history(1)] == [1, 3, 4, 5]
+
+
+def told(book: Catalogue, individual: int) -> dict[int, tuple[str, ...]]:
+    """Each event of an individual's history with the others that it is about."""
+    entries = book.individual_history(individual)
+    assert len({entry.event.id for entry in entries}) == len(entries)
+    return {entry.event.id: entry.about for entry in entries}
+
+
+def test_the_history_of_an_individual_holds_that_of_those_merged_into_it(book: Catalogue) -> None:
+    book.decide(Same(4, 2), who="Bo")
+    book.decide(New(5, "C"), who="Bo")
+    book.decide(Merge(2, 3), who="Cy")
+    book.decide(Merge(1, 2), who="Cy")
+    b, c = "B (individual 2)", "C (individual 3)"
+    assert told(book, 1) == {1: (b,), 2: (b,), 3: (c,), 4: (b, c), 5: (b,)}
+    assert book.individual_history(1)[1].lines == (f"photo 4 (4.jpg): unidentified -> {b}",)
+    assert book.individual_history(1)[4].lines == (
+        f"{b}: no longer known as C",
+        "A (individual 1): also known as C",
+        "A (individual 1): also known as B",
+        f"{b}: is no more",
+        f"{b}: merged into A (individual 1)",
+        f"photo 3 (3.jpg): {b} -> A (individual 1)",
+        f"photo 4 (4.jpg): {b} -> A (individual 1)",
+        f"photo 5 (5.jpg): {b} -> A (individual 1)",
+    )
+    assert told(book, 2) == {1: (), 2: (), 3: (c,), 4: (c,), 5: ()}
+    book.decide(Undo(5), who="Cy")
+    assert told(book, 1) == {1: (), 5: (), 6: ()}
+    book.decide(Undo(6), who="Cy")
+    assert told(book, 1) == {1: (b,), 2: (b,), 3: (c,), 4: (b, c), 5: (b,), 6: (b,), 7: (b,)}
+
+
+def test_the_history_of_an_individual_holds_verdicts_that_moved_no_photo(book: Catalogue) -> None:
+    book.decide(Same(1, 1), who="Bo")  # confirms its label
+    book.decide(Different(4, 1), who="Bo")
+    book.decide(Unsure(2), who="Bo")  # of nobody
+    book.decide(Different(2, 1), who="Bo")
+    book.decide(Same(4, 1), who="Bo")
+    book.decide(Move(1, 1, "May"), who="Bo")  # nothing new of whom it shows
+    assert [(entry.event.id, entry.lines) for entry in book.individual_history(1)[1:]] == [
+        (2, ("photo 1 (1.jpg): state imported -> confirmed",)),
+        (3, ("photo 4 (4.jpg): is not A (individual 1)",)),
+        (
+            5,
+            (
+                "photo 2 (2.jpg): A (individual 1) -> unidentified",
+                "photo 2 (2.jpg): is not A (individual 1)",
+            ),
+        ),
+        (
+            6,
+            (
+                "photo 4 (4.jpg): unidentified -> A (individual 1)",
+                "photo 4 (4.jpg): no longer noted: is not A (individual 1)",
+            ),
+        ),
+    ]
+    assert [entry.event.id for entry in book.individual_history(2)] == [1]
+
+
+def test_verdicts_that_moved_no_photo_are_undone_in_the_history_too(book: Catalogue) -> None:
+    book.decide(Same(1, 1), who="Bo")
+    book.decide(Different(4, 1), who="Bo")
+    for event in (2, 3, 4):  # the last confirms the label again
+        book.decide(Undo(event), who="Bo")
+    entries = book.individual_history(1)
+    assert [(entry.event.id, entry.undone) for entry in entries] == [
+        *((1, None), (2, None), (3, 5), (4, 6), (5, None), (6, None))
+    ]
+    assert entries[3].lines == ("photo 1 (1.jpg): state confirmed -> imported",)
+    assert entries[4].lines == ("photo 4 (4.jpg): no longer noted: is not A (individual 1)",)
+    assert entries[5].lines == ("photo 1 (1.jpg): state imported -> confirmed",)
+
+
+def test_a_denial_of_a_merged_individual_is_in_the_history(book: Catalogue) -> None:
+    book.decide(Different(4, 2), who="Bo")
+    book.decide(Same(3, 2), who="Bo")
+    book.decide(Merge(1, 2), who="Bo")
+    b = ("B (individual 2)",)
+    assert told(book, 1) == {1: b, 2: b, 3: b, 4: b}
+
+
+def test_the_history_of_a_photo_begins_with_how_it_came(book: Catalogue) -> None:
+    (entry,) = book.photo_history(4)
+    assert (entry.event.id, entry.event.who) == (1, "Ann")
+    assert entry.lines == (
+        "photo 4 (4.jpg): comes into the catalogue",
+        "photo 4 (4.jpg): found at 4.jpg",
+    )
+    assert book.photo_history(1)[0].lines == (
+        "photo 1 (1.jpg): comes into the catalogue",
+        "photo 1 (1.jpg): found at 1.jpg",
+        "photo 1 (1.jpg): imported as A (individual 1)",
+        "photo 1 (1.jpg): unidentified -> A (individual 1)",
+        "photo 1 (1.jpg): state none -> imported",
+    )
+    book.decide(Same(4, 1), who="Bo")
+    book.add_photos([photo(4, path="copy\x1b/4.jpg", date="2020")], who="Cy")
+    entries = book.photo_history(4)
+    assert [(one.event.id, one.event.who) for one in entries] == [(1, "Ann"), (2, "Bo"), (3, "Cy")]
+    name = "photo 4 (copy\ufffd/4.jpg)"
+    assert entries[2].lines == (f"{name}: found at copy\ufffd/4.jpg", f"{name}: date none -> 2020")
+
+
+def test_an_individual_that_was_undone_is_found_by_its_last_name(book: Catalogue) -> None:
+    book.decide(New(4, "Zora"), who="Bo")
+    book.decide(Rename(3, "Zita"), who="Bo")
+    book.decide(New(5, "Zo\u00eb"), who="Bo")
+    book.decide(Undo(3), who="Bo")
+    book.decide(Undo(2), who="Bo")
+    assert (book.once_called("Zora"), book.once_called("Zita")) == (3, None)
+    assert book.once_called("Zo\u00eb") is None
+    book.decide(Undo(4), who="Bo")
+    assert book.once_called(" Zoe\u0308") == 4
+    book.decide(Undo(6), who="Bo")
+    assert (book.once_called("Zora"), book.find("Zora")) == (None, 3)
+
+
+def test_an_individual_that_was_undone_keeps_its_last_name(book: Catalogue) -> None:
+    book.decide(New(4, "Zora"), who="Bo")
+    book.decide(Rename(3, "Zita"), who="Bo")
+    book.decide(Undo(3), who="Bo")
+    book.decide(Undo(2), who="Bo")
+    assert book.photo_history(4)[-1].lines == (
+        "photo 4 (4.jpg): Zora (individual 3) -> unidentified",
+        "photo 4 (4.jpg): state confirmed -> none",
+    )
+    assert book.individual_history(3)[0].lines[1] == "Zora (individual 3): name none -> Zora"
 
 
 def test_evidence_is_of_the_photo(book: Catalogue) -> None:
@@ -318,7 +450,7 @@ def test_evidence_is_of_the_photo(book: Catalogue) -> None:
     assert "ranking 1 was shown for photo 4" in refused(book, Same(5, 1), ranking=shown)
     assert "no ranking has the number 7" in refused(book, Same(5, 1), ranking=7)
     book.decide(Same(4, 2), who="Bo", ranking=shown)
-    (entry,) = book.photo_history(4)
+    _, entry = book.photo_history(4)
     assert entry.event.ranking == shown
     book.decide(Rename(2, "Notch"), who="Bo")
     seen = book.ranking(shown)

@@ -108,6 +108,60 @@ def test_a_label_never_overrules_a_person(book: Catalogue) -> None:
     assert placed(book)[4] == (1, "confirmed")
 
 
+def test_a_label_that_comes_again_names_nothing_that_a_person_took_away(book: Catalogue) -> None:
+    book.decide(Move(1, 2), who="Bo")
+    book.decide(Different(1, 2), who="Bo")
+    assert placed(book)[1] == (None, None)
+    assert book.add_photos([photo(1, "A")], who=ANN).event is None
+    assert placed(book)[1] == (None, None)
+    for event in (3, 2):
+        book.decide(Undo(event), who="Bo")
+    assert placed(book)[1] == (1, "imported")
+
+
+def test_one_of_two_labels_does_not_win_when_the_other_was_denied(book: Catalogue) -> None:
+    given = [photo(6, "A"), photo(6, "B", path="copy/6.jpg")]
+    book.add_photos(given, who=ANN)
+    book.decide(Same(6, 2), who="Bo")
+    book.decide(Different(6, 2), who="Bo")
+    assert book.add_photos(given, who=ANN).event is None
+    assert placed(book)[6] == (None, None)
+    assert check(book.path).whole
+
+
+def test_a_new_label_of_what_a_person_left_open_waits_for_a_person(book: Catalogue) -> None:
+    book.decide(Different(4, 1), who="Bo")
+    preview = book.add_photos([photo(4, "B")], who=ANN, dry_run=True).arrived
+    done = book.add_photos([photo(4, "B")], who=ANN).arrived
+    assert preview == done
+    assert done.conflicts == (
+        "photo 4 (4.jpg): labelled B (individual 2), before said not to be A (individual 1)",
+    )
+    assert (placed(book)[4], book.conflicts()) == ((None, "conflict"), [4])
+    book.decide(Same(4, 2), who="Bo")
+    assert (placed(book)[4], book.conflicts()) == ((2, "confirmed"), [])
+
+
+def test_a_denial_that_was_undone_counts_no_longer(book: Catalogue) -> None:
+    book.decide(Different(4, 1), who="Bo")
+    book.decide(Undo(2), who="Bo")
+    book.add_photos([photo(4, "B")], who=ANN)
+    assert placed(book)[4] == (2, "imported")
+    book.decide(Different(5, 1), who="Bo")
+    book.add_photos([photo(5, "B")], who=ANN)
+    for event in (6, 5):  # the label too, so that it is new again
+        book.decide(Undo(event), who="Bo")
+    book.add_photos([photo(5, "B")], who=ANN)
+    assert placed(book)[5] == (2, "imported")
+
+
+def test_a_merge_of_its_labels_does_not_name_what_a_person_left_open(book: Catalogue) -> None:
+    book.decide(Different(4, 1), who="Bo")
+    book.add_photos([photo(4, "B"), photo(4, "C")], who=ANN)
+    book.decide(Merge(2, 3), who="Bo")
+    assert (placed(book)[4], book.photo(4).labels) == ((None, "conflict"), (2,))
+
+
 def test_a_label_finds_an_individual_by_its_alias(book: Catalogue) -> None:
     book.decide(Rename(1, "Notch"), who="Bo")
     book.decide(Merge(1, 2), who="Bo")
@@ -137,6 +191,18 @@ def test_photos_that_get_facts_are_counted(book: Catalogue) -> None:
     assert book.add_photos(given, who=ANN).arrived == Arrived(known=3)
     again = book.add_photos([photo(4, place="sound"), photo(5, date="2020-01")], who=ANN).arrived
     assert (again.described, len(again.conflicts)) == (1, 1)
+
+
+def test_known_photos_that_a_label_names_are_counted(book: Catalogue) -> None:
+    """Photo 4 alone: 5 and 7 get labels that do not agree, 6 is new, 1 was named before."""
+    book.add_photos([photo(7, "new_whale")], who=ANN)
+    labels = [(4, "A"), (4, "A"), (5, "A"), (5, "B"), (6, "B"), (1, "A"), (7, "C")]
+    given = [photo(number, label) for number, label in labels]
+    preview = book.add_photos(given, who=ANN, dry_run=True).arrived
+    done = book.add_photos(given, who=ANN).arrived
+    assert preview == done
+    assert (done.named, len(done.conflicts), done.known, done.photos) == (1, 2, 6, 1)
+    assert book.add_photos(given, who=ANN).arrived == Arrived(known=7)
 
 
 def test_a_date_that_says_less_is_no_conflict(book: Catalogue) -> None:

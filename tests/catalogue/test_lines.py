@@ -87,7 +87,7 @@ def test_what_a_line_looks_like(tmp_path: Path) -> None:
     with small(tmp_path / "a.fpc"):
         write_lines(tmp_path / "a.fpc", tmp_path / "a.jsonl")
     lines = (tmp_path / "a.jsonl").read_text(encoding="ascii").splitlines()
-    assert lines[0].startswith('{"format":"flukeprint catalogue","version":1,"meta":{"root":"."},')
+    assert lines[0].startswith('{"format":"flukeprint catalogue","version":2,"meta":{"root":"."},')
     coded = base64.b64encode(bytes.fromhex(content(1))).decode()
     assert lines[1].startswith(
         f'{{"table":"photo","row":{{"id":1,"sha256":{{"base64":"{coded}"}},"size_bytes":1000,'
@@ -201,6 +201,19 @@ def test_a_newer_version(full: Path, tmp_path: Path) -> None:
     ):
         raw = body + f',"sum":"{lines_of._sum(lines_of.FIRST_SUM, body)}"}}\n'.encode()
         assert reported in refused(raw, tmp_path / "b")
+
+
+def test_lines_of_the_first_version(full: Path, tmp_path: Path) -> None:
+    """They give a catalogue of this one."""
+    old = tmp_path / "old.fpc"
+    old.write_bytes(full.read_bytes())
+    for name in ("event_named", "effect_unnamed"):
+        query(old, f"DROP INDEX {name}")
+    query(old, "PRAGMA user_version = 1")
+    write_lines(old, tmp_path / "old.jsonl")
+    assert b'"version":1,' in (tmp_path / "old.jsonl").read_bytes()
+    read_lines(tmp_path / "old.jsonl", tmp_path / "new.fpc")
+    assert sorted(dump(tmp_path / "new.fpc")) == sorted(dump(full))
 
 
 def test_a_file_that_is_there_stays(full: Path, written: bytes, tmp_path: Path) -> None:

@@ -107,6 +107,11 @@ QUESTIONS: dict[str, Callable[[Catalogue], object]] = {
     "individual": lambda book: book.individual(1),
     "photo history": lambda book: book.photo_history(4),
     "individual history": lambda book: book.individual_history(1),
+    "history of a verdict": lambda book: (
+        book.decide(Undo(2), who="Bo"),
+        book.individual_history(2),
+    ),
+    "once called": lambda book: book.once_called("C"),
     "find": lambda book: book.find("A"),
     "find photo": lambda book: book.find_photo(content(4)),
     "conflicts": lambda book: book.conflicts(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from flukeprint.catalogue import (
     store,
 )
 from flukeprint.catalogue.draft import Decision
+from flukeprint.catalogue.undo import MOST_NAMED
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import NEW_WHALE, Box
 from tests.catalogue.model import Model, Refused, State
@@ -91,6 +93,10 @@ class Decisions(RuleBasedStateMachine):
     def born(self, name: str) -> tuple[int, State]:
         number = self.model.made + 1
         return number, {("i", number, "alive", ""): 1, ("i", number, "name", ""): name}
+
+    def denied(self, number: int) -> bool:
+        """Whether a person said of somebody that a photo does not show it."""
+        return any(cell[:3] == ("p", number, "not") for cell in self.model.state)
 
     def open_to_verdicts(self, number: int) -> None:
         if self.model.state.get(("p", number, "state", "")) == "confirmed":
@@ -202,9 +208,9 @@ class Decisions(RuleBasedStateMachine):
                 labels = {cell[3] for cell in after if cell[:3] == ("p", number, "label")}
                 how = after.get(("p", number, "state", ""))
                 now = after.get(("p", number, "individual", ""))
-                denied = ("p", number, "not", kept) in after
-                denied = denied or ("p", number, "unnamed", "") in after
-                if how == "conflict" and labels == {kept} and not denied and now in (None, kept):
+                waits = ("p", number, "unnamed", "") in after
+                waits = waits or (now is None and self.denied(number))
+                if how == "conflict" and labels == {kept} and not waits and now in (None, kept):
                     sets["p", number, "individual", ""] = kept
                     sets["p", number, "state", ""] = "confirmed" if now else "imported"
             self.model.note(sets)
@@ -221,7 +227,7 @@ class Decisions(RuleBasedStateMachine):
         state = self.model.state
         now = state.get(("p", number, "individual", ""))
         how = state.get(("p", number, "state", ""))
-        denied = ("p", number, "not", individual) in state
+        denied = self.denied(number)
         labelled = ("p", number, "label", individual) in state
         if not labelled or (now is None and how is None and not denied):
             sets["p", number, "label", individual] = 1
@@ -325,6 +331,29 @@ class Decisions(RuleBasedStateMachine):
         force = self.model.in_force()
         event = force[max(0, len(force) - 1 - back)]
         self.both(Undo(event), lambda: self.model.undo(event))
+
+    @precondition(lambda self: self.model.last > 1)
+    @rule(data=st.data())
+    def undo_as_advised(self, data: st.DataObject) -> None:
+        """What is named, undone in that order, never refuses, and makes the undo succeed."""
+        event = data.draw(st.integers(1, self.model.last))
+        while True:  # of many events in the way only the first are named
+            try:
+                self.book.decide(Undo(event), who="Bo", dry_run=True)
+            except FlukeprintError as error:
+                said = str(error).partition(" stand on it: ")[2]
+            else:
+                said = ""
+            named = [int(number) for number in re.findall(r"event (\d+) \(", said)]
+            for number in named:
+                self.model.undo(number)
+                self.book.decide(Undo(number), who="Bo")
+            if " more; undo those first" not in said:
+                break
+            assert len(named) == MOST_NAMED
+        if named:
+            self.model.undo(event)
+            self.book.decide(Undo(event), who="Bo")
 
     @rule()
     def rebuild(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 
-from flukeprint.catalogue import Catalogue, Same, check
+from flukeprint.catalogue import Catalogue, New, Same, Undo, check
 from flukeprint.catalogue.schema import MIGRATIONS
 from flukeprint.catalogue.store import uri_of
 from flukeprint.errors import FlukeprintError
@@ -66,16 +66,27 @@ def test_a_newer_catalogue(tmp_path: Path) -> None:
     path = tmp_path / "book"
     small(path).close()
     query(path, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    assert line(path).startswith("made by a newer flukeprint (version 2, this one knows 1)")
+    assert line(path).startswith("made by a newer flukeprint (version 3, this one knows 2)")
 
 
-@pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.3, 0.5, 0.8, 0.99, 0.9999])
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.3, 0.5, 0.8, 0.95, 0.97])
 def test_a_truncated_catalogue(tmp_path: Path, share: float) -> None:
     path = tmp_path / "book"
     small(path).close()
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     assert "damaged" in line(path)
+
+
+@pytest.mark.parametrize("lost", [1, 40, 4_000])
+def test_a_catalogue_that_lacks_the_end_of_its_last_page(tmp_path: Path, lost: int) -> None:
+    """Which holds the names of those that were undone: no decision reads it, check does."""
+    path = tmp_path / "book"
+    with small(path) as book:
+        book.decide(New(4, "C"), who="Bo")
+        book.decide(Undo(2), who="Bo")
+    os.truncate(path, path.stat().st_size - lost)
+    assert not check(path).whole
 
 
 def test_flipped_bytes_never_crash_and_check_sees_them(tmp_path: Path) -> None:

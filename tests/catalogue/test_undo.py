@@ -135,6 +135,45 @@ def test_merges_in_a_chain(book: Catalogue) -> None:
     assert book.individuals() == {1: "A", 2: "B", 3: "C"}
 
 
+def test_what_was_done_and_undone_since_is_not_in_the_way(book: Catalogue) -> None:
+    decide(book, New(4, "Zora"), Same(5, 3), New(1, "Pepper"), Merge(4, 3), Undo(5))
+    assert in_way(book, 2) == [3]
+    decide(book, Undo(3), Undo(2))
+    assert book.individuals() == {1: "A", 2: "B", 4: "Pepper"}
+
+
+def test_what_comes_back_by_an_undo_is_in_the_way_too(book: Catalogue) -> None:
+    """Undoing the merge puts photo 5 back to the individual that would go."""
+    decide(book, New(4, "C"), Same(5, 3), Merge(1, 3))
+    assert in_way(book, 2) == [4, 3]
+    decide(book, Undo(4), Undo(3), Undo(2))
+    assert book.individuals() == {1: "A", 2: "B"}
+
+
+def test_an_undo_in_the_way_of_one_in_the_way(book: Catalogue) -> None:
+    """Photo 5 goes back to C only while there is a C."""
+    decide(book, New(4, "C"), Same(5, 2), Move(5, 3), Move(5, 1), Undo(2))
+    assert in_way(book, 4) == [6, 5]
+    decide(book, Undo(6), Undo(5), Undo(4))
+    assert placed(book)[5] == (2, "confirmed")
+
+
+def test_of_several_verdicts_the_last_is_in_the_way(book: Catalogue) -> None:
+    decide(book, New(4, "C"), Same(5, 3), Move(5, 1), Move(5, 3))
+    assert in_way(book, 2) == [5]
+    decide(book, Undo(5), Undo(2))
+    assert placed(book)[5] == (1, "confirmed")
+
+
+def test_of_many_in_the_way_the_first_to_undo_are_named(book: Catalogue) -> None:
+    decide(book, *(Rename(1, f"name {number}") for number in range(14)))
+    assert in_way(book, 2) == [15, 14, 13, 12, 11, 10, 9, 8, 7, 6]
+    with pytest.raises(FlukeprintError, match="and at least 3 more; undo those first, in this"):
+        decide(book, Undo(2))
+    decide(book, *(Undo(event) for event in range(15, 5, -1)))
+    assert in_way(book, 2) == [5, 4, 3]
+
+
 def test_a_photo_that_came_after_the_merge_stays(book: Catalogue) -> None:
     decide(book, Move(5, 1), Merge(1, 2), Same(4, 1))
     preview = book.decide(Undo(3), who="Bo", dry_run=True)

@@ -12,7 +12,7 @@ from flukeprint.catalogue.catalogue import Catalogue
 from flukeprint.catalogue.check import Report, check
 from flukeprint.catalogue.draft import Outcome
 from flukeprint.catalogue.evidence import Ranking, Shown
-from flukeprint.catalogue.history import Counts, Entry, IndividualNow, PhotoNow
+from flukeprint.catalogue.history import Counts, IndividualNow, PhotoNow
 from flukeprint.catalogue.individuals import Merge, Rename, Split
 from flukeprint.catalogue.listing import (
     Listed,
@@ -23,6 +23,7 @@ from flukeprint.catalogue.listing import (
     read_sheet,
     without_names,
 )
+from flukeprint.catalogue.past import Entry
 from flukeprint.catalogue.photos_in import Arrived, Incoming
 from flukeprint.catalogue.rescue import Rescued, rescue
 from flukeprint.catalogue.undo import Undo

@@ -12,6 +12,7 @@ from typing import Self
 
 import flukeprint.catalogue.evidence as evidence
 import flukeprint.catalogue.history as history
+import flukeprint.catalogue.past as past
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.backup import copy_whole, keep_backup
 from flukeprint.catalogue.check import inspect
@@ -239,6 +240,11 @@ class Catalogue:
         with self._reading() as link:
             return state.find(link, name)
 
+    def once_called(self, name: str) -> int | None:
+        """The number of the individual that was undone and had this name last."""
+        with self._reading() as link:
+            return state.once_called(link, name)
+
     def photo(self, number: int) -> history.PhotoNow:
         """A photo at present."""
         with self._reading() as link:
@@ -269,15 +275,18 @@ class Catalogue:
         with self._reading() as link:
             return history.all_names(link)
 
-    def photo_history(self, number: int) -> list[history.Entry]:
-        """Every event that changed something about a photo, oldest first."""
+    def photo_history(self, number: int) -> list[past.Entry]:
+        """Every event by which a photo or a file of it came, or that changed something about it."""
         with self._reading() as link:
-            return history.photo_history(link, number)
+            return past.photo_history(link, number)
 
-    def individual_history(self, number: int) -> list[history.Entry]:
-        """Every event that changed an individual, or by which a photo came to it or left it."""
+    def individual_history(self, number: int) -> list[past.Entry]:
+        """Every event that changed an individual, by which a photo came or left, or that named it.
+
+        So, too, of those that were merged into it.
+        """
         with self._reading() as link:
-            return history.individual_history(link, number)
+            return past.individual_history(link, number)
 
     def conflicts(self) -> list[int]:
         """The photos whose labels or facts disagree and wait for a person."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -113,6 +114,10 @@ class Draft:
             for key, (before, after) in self._changes.items()
             if before.value != after.value
         ]
+
+    def changed_cells(self) -> Iterator[Key]:
+        """The cells that the draft touches."""
+        return iter(self._changes)
 
     def changed(self, kind: str, subject: int, field: str) -> list[Key]:
         """The cells of one field that the draft touches."""

@@ -122,14 +122,18 @@ def _no_contradiction(draft: Draft, photos: list[int], individual: int) -> None:
 
 
 def _settle_conflict(draft: Draft, photo: int, kept: int, gone: int) -> None:
-    """A photo whose labels all name the merged individual is in conflict no more."""
+    """A photo whose labels all name the merged individual is in conflict no more.
+
+    Unless a person said whom it does not show: then labels alone do not name it.
+    """
     labels = set(state.items(draft.link, "p", photo, "label")) - {gone} | {kept}
     decided = draft.get("p", photo, "individual")
-    denied = draft.get("p", photo, "not", kept) is not None
-    denied = denied or draft.get("p", photo, state.UNNAMED) is not None
-    if draft.get("p", photo, "state") != CONFLICT or labels != {kept} or denied:
+    unnamed = draft.get("p", photo, state.UNNAMED) is not None
+    if draft.get("p", photo, "state") != CONFLICT or labels != {kept} or unnamed:
         return
     if decided is None:
+        if state.items(draft.link, "p", photo, "not"):
+            return
         draft.set(kept, "p", photo, "individual")
         draft.set(IMPORTED, "p", photo, "state")
     elif decided == kept:

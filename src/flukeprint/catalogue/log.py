@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -97,8 +97,11 @@ def effect_from(row: tuple[int, str, int, str, int | str, Value, int, Value, int
     return Effect(key, Held(before, before_owner), Held(after, after_owner))
 
 
-def undone_by(link: sqlite3.Connection, number: int) -> int | None:
-    """The event by which this one is undone at present, if it is."""
+def undone_by(link: sqlite3.Connection, number: int, without: Container[int] = ()) -> int | None:
+    """The event by which this one is undone at present, if it is.
+
+    Undos that are in ``without`` count as undone themselves.
+    """
     waiting, undos = [number], []
     while waiting:  # undos of undos can be many: a loop has no limit to its depth
         target = waiting.pop()
@@ -108,7 +111,7 @@ def undone_by(link: sqlite3.Connection, number: int) -> int | None:
         undos += [(undo, target) for undo in later]
     by: dict[int, int] = {}
     for undo, target in sorted(undos, reverse=True):  # from the last one on, each is in force ...
-        if undo not in by:  # ... unless a later one in force undoes it
+        if undo not in by and undo not in without:  # ... unless a later one in force undoes it
             by.setdefault(target, undo)
     return by.get(number)
 

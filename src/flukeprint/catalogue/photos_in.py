@@ -2,9 +2,11 @@
 
 A photo is its bytes. A file and its identical copy are one photo with two files; a file that moved
 is found again. Labels that disagree put the photo in conflict, which a person settles; they never
-overrule what a person decided. A date that says more than an import before did, and agrees, takes
-its place. Where files lie is an observation and no decision, so undoing an
-import takes back what it said of whales and facts, and leaves the photos known.
+overrule what a person decided. So a label names a photo only where no verdict in force is about
+whom it shows: else a known one says nothing new, and a new one waits for a person. A date that says
+more than an import before did, and agrees, takes its place. Where files lie is an observation and
+no decision, so undoing an import takes back what it said of whales and facts, and leaves the photos
+known.
 """
 
 from __future__ import annotations
@@ -65,8 +67,9 @@ class Incoming:
 class Arrived:
     """How much an import brought; ``moved`` photos lay elsewhere, ``known`` files lay there before.
 
-    ``described`` photos, new or known, got facts that they did not have. ``conflicts`` holds a line
-    for each label or fact that disagrees with what was known.
+    ``described`` photos, new or known, got facts that they did not have; ``named`` photos were
+    known and unidentified until a label named them. ``conflicts`` holds a line for each label or
+    fact that disagrees with what was known.
     """
 
     photos: int = 0
@@ -75,6 +78,7 @@ class Arrived:
     individuals: int = 0
     known: int = 0
     described: int = 0
+    named: int = 0
     conflicts: tuple[str, ...] = ()
 
     def and_then(self, more: Arrived) -> Arrived:
@@ -110,6 +114,7 @@ class Arrivals:
     files: list[tuple[object, ...]] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     described: set[int] = field(default_factory=set)
+    named: set[int] = field(default_factory=set)
     moved: int = 0
     known: int = 0
 
@@ -117,7 +122,8 @@ class Arrivals:
         """How much that is."""
         files = sum(row[1] is not None for row in self.files)
         found = (len(self.photos), files, self.moved, individuals, self.known)
-        return Arrived(*found, len(self.described), tuple(self.conflicts))
+        told = (len(self.described), len(self.named), tuple(self.conflicts))
+        return Arrived(*found, *told)
 
 
 class Importing:
@@ -148,6 +154,9 @@ class Importing:
                     self._fact(photo, fact, getattr(one, fact))
             except FlukeprintError as error:
                 raise FlukeprintError(f"{one.path}: {error}") from None
+        named = self.arrivals.named
+        # Another label, new_whale too, puts a photo in conflict: that is told by itself.
+        named -= {one for one in named if self.draft.get("p", one, "state") != IMPORTED}
         return self.arrivals
 
     def _photo(self, one: Incoming) -> int:
@@ -206,7 +215,7 @@ class Importing:
             return
         draft, individual = self.draft, self._individual(checked_name(one.label))
         now, where = draft.get("p", photo, "individual"), draft.get("p", photo, "state")
-        denied = draft.get("p", photo, "not", individual) is not None
+        denied = self._denied(photo)
         if draft.get("p", photo, "label", individual) is not None and (
             # A label that came while a person's word stood, which was taken back, counts now.
             now is not None or where is not None or denied
@@ -215,17 +224,28 @@ class Importing:
         draft.set(1, "p", photo, "label", individual)
         if now == individual or where in (UNSURE, NO_WHALE) or (where == CONFLICT and now is None):
             return
-        if not denied and where is None:
+        if where is None and not denied:
             draft.set(individual, "p", photo, "individual")
             draft.set(IMPORTED, "p", photo, "state")
+            if photo < self._first:
+                self.arrivals.named.add(photo)
             if draft.get("p", photo, UNNAMED) is not None:
                 self._contradicted(one, photo, f"labelled {draft.name(individual)}", NEW_WHALE)
             return
         if where != CONFIRMED and not self._was_confirmed(photo):
             # what a person decided stays until a person changes it
             draft.set(None, "p", photo, "individual")
-        before = draft.name(now) if isinstance(now, int) else "said not to be that one"
+        others = " or ".join(draft.name(other) for other in denied)
+        said = "that one" if individual in denied else others
+        before = draft.name(now) if isinstance(now, int) else f"said not to be {said}"
         self._contradicted(one, photo, f"labelled {draft.name(individual)}", before)
+
+    def _denied(self, photo: int) -> list[int]:
+        """Whom a person said the photo is not: the verdicts in force on one that is undecided."""
+        if photo >= self._first:
+            return []
+        said = state.items(self.draft.link, "p", photo, "not")
+        return [individual for individual in said if isinstance(individual, int)]
 
     def _was_confirmed(self, photo: int) -> bool:
         """Whether a person had decided before labels put the photo in conflict."""

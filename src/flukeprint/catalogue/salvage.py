@@ -152,6 +152,7 @@ def _mend_schema(copy: Path) -> None:
         begins = {page for (page,) in link.execute("SELECT rootpage FROM sqlite_master")}
     data = fresh.read_bytes()
     with copy.open("rb+") as stream:
+        stream.truncate(max(len(data), stream.seek(0, 2)))  # SQLite misses tables behind the end
         for page in range(1, len(data) // PAGE_BYTES + 1):
             if page not in begins:
                 stream.seek((page - 1) * PAGE_BYTES)

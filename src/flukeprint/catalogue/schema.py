@@ -144,5 +144,16 @@ _FIRST: Migration = (
     *(statement for table in LOGGED for statement in _frozen(table)),
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST,)
+NAMED = """CAST(substr(details, instr(details, '"individual": ') + 14) AS INTEGER)"""
+"""The individual that an event's details name, 0 for none; SQLite can do without JSON."""
+NAMING = "kind IN ('same', 'different', 'move')"
+
+_SECOND: Migration = (
+    # A verdict that moves no photo, as one that confirms a label, names its individual there alone.
+    f"CREATE INDEX event_named ON event ({NAMED}) WHERE {NAMING}",
+    # Names of individuals that were undone.
+    "CREATE INDEX effect_unnamed ON effect (before) WHERE field = 'name' AND after IS NULL",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SECOND)
 """The statements that lead from each version to the next. Append; never edit one that shipped."""

@@ -130,14 +130,31 @@ def noted(link: sqlite3.Connection, individual: int) -> list[Key]:
     return [Key(*row) for row in rows]
 
 
-def holders(link: sqlite3.Connection, text: str) -> list[tuple[int, str]]:
-    """Who goes by a name: (individual, ``name`` or ``alias``)."""
+def called(link: sqlite3.Connection, text: str) -> list[Key]:
+    """The cells that give a name or an alias, also to an individual that is no more."""
     rows = link.execute(
-        "SELECT subject, field FROM cell WHERE field = 'name' AND value = ? UNION ALL"
-        " SELECT subject, field FROM cell WHERE field = 'alias' AND item = ? AND value IS NOT NULL",
+        "SELECT kind, subject, field, item FROM cell WHERE field = 'name' AND value = ? UNION ALL"
+        " SELECT kind, subject, field, item FROM cell"
+        " WHERE field = 'alias' AND item = ? AND value IS NOT NULL",
         (text, text),
     )
-    return [(subject, field) for subject, field in rows if is_alive(link, subject)]
+    return [Key(*row) for row in rows]
+
+
+def last_name(link: sqlite3.Connection, individual: int) -> Value:
+    """The last name that an individual ever had; None where nobody ever gave it one."""
+    row = link.execute(
+        "SELECT after FROM effect WHERE kind = 'i' AND subject = ? AND field = 'name'"
+        " AND after IS NOT NULL ORDER BY event DESC LIMIT 1",
+        (individual,),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def holders(link: sqlite3.Connection, text: str) -> list[tuple[int, str]]:
+    """Who goes by a name: (individual, ``name`` or ``alias``)."""
+    found = called(link, text)
+    return [(key.subject, key.field) for key in found if is_alive(link, key.subject)]
 
 
 def names_alike(link: sqlite3.Connection, text: str) -> list[tuple[int, str]]:
@@ -160,10 +177,26 @@ def find(link: sqlite3.Connection, name: str) -> int:
     Raises:
         FlukeprintError: there is none.
     """
-    found = holders(link, unicodedata.normalize("NFC", name.strip()))
+    found = holders(link, _plain(name))
     if not found:
         raise FlukeprintError(f"no individual is named {name!r}; check the spelling")
     return found[0][0]
+
+
+def once_called(link: sqlite3.Connection, name: str) -> int | None:
+    """The individual that has no name any more, as it was undone, and had this one last."""
+    rows = link.execute(
+        "SELECT subject FROM effect WHERE field = 'name' AND after IS NULL AND before = ?"
+        " ORDER BY id DESC",
+        (_plain(name),),
+    )
+    undone = (who for (who,) in rows if value(link, "i", who, "name") is None)
+    return next((who for who in undone if last_name(link, who) == _plain(name)), None)
+
+
+def _plain(name: str) -> str:
+    """A name as it is kept."""
+    return unicodedata.normalize("NFC", name.strip())
 
 
 def box_text(corners: tuple[float, float, float, float]) -> str:

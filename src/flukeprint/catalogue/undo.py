@@ -4,7 +4,7 @@ An undo is an event of its own. It gives each cell that the event changed its va
 together with the event that value stood by. That is allowed where each of these cells still stands
 by the event, and where the state stays sound: nothing refers to an individual that would go, no
 name is taken, nothing that a person said contradicts it. Otherwise the later events in the way are
-named. An undo can be undone in the same way.
+named, in an order in which they can be undone. An undo can be undone in the same way.
 """
 
 from __future__ import annotations
@@ -15,17 +15,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import flukeprint.catalogue.state as state
+from flukeprint.catalogue.clashes import clashes
 from flukeprint.catalogue.draft import Draft
 from flukeprint.catalogue.individuals import Merge
-from flukeprint.catalogue.log import (
-    Effect,
-    Event,
-    Key,
-    effects_of,
-    read_event,
-    undone_by,
-)
-from flukeprint.catalogue.state import CONFIRMED, IMPORTED, NO_WHALE
+from flukeprint.catalogue.log import Event, Key, effects_of, read_event, undone_by
 from flukeprint.errors import FlukeprintError
 
 MOST_NAMED = 10
@@ -46,24 +39,16 @@ class Undo:
         undo = undone_by(draft.link, event.id)
         if undo is not None:
             raise FlukeprintError(f"{event} is undone already, by {read_event(draft.link, undo)}")
-        effects = effects_of(draft.link, event.id)
-        if not effects:
+        if not effects_of(draft.link, event.id):
             raise FlukeprintError(f"{event} changed nothing that could be put back")
-        in_way: set[int] = set()
-        for effect in effects:
-            if draft.held(effect.key) != effect.after:
-                in_way.update(_later(draft, event, effect.key))
-            draft.put(effect.key, effect.before)
-        clashes = set(_clashes(draft, effects))
-        in_way.update(number for number in clashes if number > event.id)
-        in_way = in_way or clashes  # only where a rescue left a log with gaps are they earlier
-        if in_way:
-            numbers = sorted(in_way, reverse=True)  # in the order in which they can be undone
-            named = [str(read_event(draft.link, number)) for number in numbers[:MOST_NAMED]]
-            more = f" and {len(numbers) - MOST_NAMED} more" if len(numbers) > MOST_NAMED else ""
+        order, more = _first(draft, event.id)
+        if order:
+            named = [str(read_event(draft.link, number)) for number in order[:MOST_NAMED]]
+            more += len(order) - len(named)
+            others = f" and at least {more:,} more" if more else ""
             raise FlukeprintError(
                 f"{event} cannot be undone while later ones stand on it: "
-                f"{', '.join(named)}{more}; undo those first, in this order"
+                f"{', '.join(named)}{others}; undo those first, in this order"
             )
         draft.undoes = event.id
         if event.kind == Merge.kind:
@@ -88,89 +73,79 @@ def _came_since(draft: Draft, merge: Event) -> Iterator[str]:
         yield f"so did {len(rows) - MOST_NAMED:,} more photos of {draft.name(both['kept'])}"
 
 
-def _later(draft: Draft, event: Event, key: Key) -> set[int]:
-    """The events in force that changed a cell after ``event`` did."""
+def _first(draft: Draft, number: int) -> tuple[list[int], int]:
+    """What to undo before an event, in this order, and how many more at least.
+
+    Each of them is undone in the draft in turn, together with what stands on it, until the event
+    itself can be: what one of them gives back may be in the way, too. In the end all that came
+    after the event would be undone, so this comes to an end. Nothing to undo first: the draft holds
+    the event undone.
+    """
+    order: list[int] = []
+    waiting = [number]
+    while waiting:
+        in_way = _in_way(draft, waiting[-1], order)
+        if not in_way:
+            order.append(waiting.pop())
+        elif len(order) >= MOST_NAMED:
+            return order, len(_in_way(draft, number, order)) or 1
+        elif max(in_way) > waiting[-1]:
+            waiting.append(max(in_way))
+        else:  # only where a rescue left a log with gaps
+            return [*order, max(in_way)], 0
+    return order[:-1], 0
+
+
+def _in_way(draft: Draft, number: int, undone: list[int]) -> set[int]:
+    """The events in force that an event's undo would have to wait for; if none, it is undone.
+
+    ``undone`` are those that the draft has undone already.
+    """
+    effects = effects_of(draft.link, number)
+    held = [draft.held(effect.key) for effect in effects]
+    found: set[int] = set()
+    for effect, now in zip(effects, held, strict=True):
+        if now != effect.after:
+            found.update(_later(draft, number, effect.key, undone))
+    if found:
+        return found
+    for effect in effects:
+        draft.put(effect.key, effect.before)
+    earlier: set[int] = set()
+    for cells in clashes(draft, (effect.key for effect in effects)):
+        later = (_later(draft, number, key, undone) for key in cells)
+        last = max(next(filter(None, later), {0}))  # by it the cell has its value
+        if last:
+            found.add(last)
+        else:
+            earlier.add(_last(draft, cells[0]))
+    if found or earlier:
+        for effect, now in zip(effects, held, strict=True):
+            draft.put(effect.key, now)
+    return found or earlier
+
+
+def _later(draft: Draft, number: int, key: Key, undone: list[int]) -> set[int]:
+    """The events in force that changed a cell after an event did."""
     rows = draft.link.execute(
         "SELECT e.event, v.undoes FROM effect e JOIN event v ON v.id = e.event"
         " WHERE e.kind = ? AND e.subject = ? AND +e.field = ? AND e.item = ? AND e.event > ?",
-        (*key, event.id),
+        (*key, number),
     ).fetchall()
     # An event and its undo, both later, cancel out.
     return {
-        number
-        for number, undoes in rows
-        if undone_by(draft.link, number) is None and (undoes is None or undoes <= event.id)
+        later
+        for later, undoes in rows
+        if later not in undone
+        and undone_by(draft.link, later, undone) is None
+        and (undoes is None or undoes <= number)
     }
 
 
-def _clashes(draft: Draft, effects: list[Effect]) -> Iterator[int]:
-    """The last events to have touched what the undone state would not be sound with."""
-    for key in (effect.key for effect in effects):
-        for other in _unsound(draft, key):
-            row = draft.link.execute(
-                "SELECT max(event) FROM effect"
-                " WHERE kind = ? AND subject = ? AND +field = ? AND item = ?",
-                other,
-            ).fetchone()
-            yield int(row[0])
-
-
-def _unsound(draft: Draft, key: Key) -> Iterator[Key]:
-    """Cells that do not go together with this one, as the draft would leave both."""
-    value = draft.held(key).value
-    if key.kind == "p" and key.field in ("individual", "state"):
-        yield from _half_placed(draft, key)
-    if key.field == "alive":
-        if value is None:
-            yield from _references(draft, key.subject)
-        else:
-            yield from _same_names(draft, key.subject)
-    elif key.field in ("name", "alias"):
-        if value is not None:
-            yield from _same_names(draft, key.subject)
-            if draft.get("i", key.subject, "alive") is None:
-                yield Key("i", key.subject, "alive")
-    elif key.field in ("individual", "label", "not") and value is not None:
-        individual = value if key.field == "individual" else key.item
-        assert isinstance(individual, int)
-        if draft.get("i", individual, "alive") is None:
-            yield Key("i", individual, "alive")
-        if key.field != "label":
-            placed, said = Key("p", key.subject, "individual"), Key(*key[:2], "not", individual)
-            if draft.held(placed).value == individual and draft.held(said).value is not None:
-                yield said if key.field == "individual" else placed
-
-
-def _half_placed(draft: Draft, key: Key) -> Iterator[Key]:
-    """A photo that is imported or confirmed as somebody has an individual, without whale none."""
-    individual, where = (draft.get("p", key.subject, field) for field in ("individual", "state"))
-    if where in ((IMPORTED, CONFIRMED) if individual is None else (None, NO_WHALE)):
-        yield Key("p", key.subject, "state" if key.field == "individual" else "individual")
-
-
-def _references(draft: Draft, individual: int) -> Iterator[Key]:
-    """What still names an individual that would be no more; a merge into it left it aliases."""
-    placed = (Key("p", photo, "individual") for photo in state.members(draft.link, individual))
-    aliases = state.items(draft.link, "i", individual, "alias")
-    known = (Key("i", individual, "alias", alias) for alias in aliases)
-    for key in (*placed, *state.noted(draft.link, individual), *known):
-        now = draft.held(key).value
-        if now is not None and (key.field != "individual" or now == individual):
-            yield key
-
-
-def _same_names(draft: Draft, individual: int) -> Iterator[Key]:
-    """Names of other individuals that this one would go by, too."""
-    if draft.get("i", individual, "alive") is None:
-        return
-    aliases = state.items(draft.link, "i", individual, "alias")
-    back = {k.item for k in draft.changed("i", individual, "alias")}
-    texts = {str(text) for text in {*aliases, *back} if draft.get("i", individual, "alias", text)}
-    texts.add(str(draft.get("i", individual, "name")))
-    for text in texts:
-        for other, field in state.holders(draft.link, text):
-            key = Key("i", other, "name") if field == "name" else Key("i", other, "alias", text)
-            now = draft.held(key).value
-            still = now == text if field == "name" else now is not None
-            if other != individual and still and draft.get("i", other, "alive") is not None:
-                yield key
+def _last(draft: Draft, key: Key) -> int:
+    """The last event that changed a cell."""
+    row = draft.link.execute(
+        "SELECT max(event) FROM effect WHERE kind = ? AND subject = ? AND +field = ? AND item = ?",
+        key,
+    ).fetchone()
+    return int(row[0])

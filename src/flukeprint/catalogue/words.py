@@ -8,6 +8,7 @@ from functools import cache
 
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.log import Effect, Key, Value
+from flukeprint.pages import terminal_line
 from flukeprint.records import NEW_WHALE
 
 PLAIN = {"state", "box", "name", *state.FACTS}
@@ -30,7 +31,10 @@ def line(
     name: Callable[[int], str],
     photo: Callable[[int], str],
 ) -> str:
-    """What became of a cell; ``name`` and ``photo`` say how individuals and photos are called."""
+    """What became of a cell; ``name`` and ``photo`` say how individuals and photos are called.
+
+    So is told, too, that a ``photo`` came, or a ``file`` of it.
+    """
     subject = name(key.subject) if key.kind == "i" else photo(key.subject)
     if key.field == "individual":
         what = f"{_whale(before, name)} -> {_whale(after, name)}"
@@ -49,6 +53,10 @@ def line(
         what = f"{'' if after else 'no longer noted: '}{words} {name(key.item)}"
     elif key.field == "alias":
         what = f"{'also' if after else 'no longer'} known as {key.item}"
+    elif key.field == "photo":
+        what = "comes into the catalogue"
+    elif key.field == "file":
+        what = f"found at {terminal_line(str(key.item))}"
     else:  # other date, other place ...: told apart by its item
         what = f"{key.field} {key.item}: {_word(before)} -> {_word(after)}"
     return f"{subject}: {what}"
