@@ -20,7 +20,7 @@ MODULES = {
 CATALOGUE_USERS = {
     *("catalogued", "resight", "replies", "doubts", "exports"),
     *("cli_catalogue", "cli_decisions", "cli_export", "cli_identify", "cli_import", "cli_lists"),
-    "cli_review",
+    *("cli_opening", "cli_review"),
 }
 HEAVY = ("numpy", "PIL", "onnxruntime", "torch", "rich", "matplotlib", "jinja2")
 

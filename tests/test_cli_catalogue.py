@@ -754,7 +754,7 @@ def test_a_change_that_was_cut_off_where_nothing_can_be_written(
     book: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_off(tmp_path / "book")
-    monkeypatch.setattr("flukeprint.cli_decisions.writable", lambda file: False)
+    monkeypatch.setattr("flukeprint.cli_opening.writable", lambda file: False)
     said = f"flukeprint: {tmp_path / 'book'}: a decision was cut off; open it once where it can be "
     for words in (("show",), ("export", "photos", tmp_path / "out")):
         assert book("catalogue", *words) == (2, "", f"{said}written, to take that back\n")
@@ -781,7 +781,7 @@ def test_a_rescue_that_lost_what_was_shown(book: Run, tmp_path: Path, model_path
 def test_a_read_only_catalogue_is_read(
     book: Run, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flukeprint.cli_decisions.writable", lambda file: False)
+    monkeypatch.setattr("flukeprint.cli_opening.writable", lambda file: False)
     before = (tmp_path / "book").read_bytes()
     code, out, err = book(
         "identify", "--catalogue", tmp_path / "book", "--model", model_path, "--json"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flukeprint import cli_decisions, cli_export, cli_import, cli_lists, cli_review
+from flukeprint.cli_opening import echo_lines, open_to_read, whale_or_photo
 from flukeprint.cli_options import CATALOGUE, JSON, PATH, json_text, say, user_name
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def show(file: Path, as_json: bool) -> None:
 
     from flukeprint.pages import plural
 
-    with cli_decisions.open_to_read(file) as book:
+    with open_to_read(file) as book:
         counts, waiting = asdict(book.counts()), len(book.conflicts())
         body = {**counts, "to_settle": waiting, "events": book.revision, "root": str(book.root)}
     if as_json:
@@ -67,7 +68,7 @@ def conflicts(file: Path, as_json: bool) -> None:
     """
     import json
 
-    with cli_decisions.open_to_read(file) as book:
+    with open_to_read(file) as book:
         photos = [book.photo(number) for number in book.conflicts()]
         names = book.all_names()
     for photo in photos:
@@ -103,8 +104,8 @@ def history(whale: str, file: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    with cli_decisions.open_to_read(file) as book:
-        kind, number = cli_decisions.whale_or_photo(book, whale)
+    with open_to_read(file) as book:
+        kind, number = whale_or_photo(book, whale)
         entries = (book.individual_history if kind == "individual" else book.photo_history)(number)
         now = asdict((book.individual if kind == "individual" else book.photo)(number))
         cited = {entry.event.ranking for entry in entries if entry.event.ranking}
@@ -132,9 +133,9 @@ def history(whale: str, file: Path, as_json: bool) -> None:
         why = f": {entry.event.why}" if entry.event.why else ""
         about = f", about {' and '.join(entry.about)}" if entry.about else ""
         say(f"{entry.event}{undone}{about}{why}")
-        cli_decisions.echo_lines(entry.lines)
+        echo_lines(entry.lines)
         if entry.event.ranking:
-            cli_decisions.echo_lines([_evidence(entry.event.ranking, shown_for(entry))])
+            echo_lines([_evidence(entry.event.ranking, shown_for(entry))])
 
 
 @click.command()
@@ -176,7 +177,7 @@ def check(file: Path, new: Path | None, who: str | None, as_json: bool) -> None:
             others = f" and {more:,} more" if more > 0 else ""
             click.echo(f"a rescue could not save these events as they were: {events}{others}")
         if saved:
-            cli_decisions.echo_lines(saved.lines)
+            echo_lines(saved.lines)
             click.echo(f"{new}: what could be saved")
         elif not report.whole:
             click.echo("save what can be read with --rescue NEW, or go back to a backup")
@@ -188,12 +189,12 @@ def check(file: Path, new: Path | None, who: str | None, as_json: bool) -> None:
 @JSON
 def rebuild(file: Path, as_json: bool) -> None:
     """Derive the present state from the log again."""
-    with cli_decisions.open_to_read(file) as book:
+    with open_to_read(file) as book:
         lines = book.rebuild()
     if as_json:
         click.echo(json_text({"differed": lines}))
     else:
-        cli_decisions.echo_lines(lines)
+        echo_lines(lines)
         result = f"{len(lines):,} cells differed and were put right" if lines else "as it was"
         click.echo(f"{file}: the state is derived from the log again: {result}")
 
@@ -207,7 +208,7 @@ def backup(to: Path | None, file: Path, as_json: bool) -> None:
 
     Without TO the copy goes to FILE.backups, where the last ten stay.
     """
-    with cli_decisions.open_to_read(file) as book:
+    with open_to_read(file) as book:
         if to:
             book.backup(to)
         made = to or book.keep_backup()

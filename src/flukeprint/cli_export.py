@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flukeprint.cli_decisions import open_to_read
+from flukeprint.cli_opening import open_to_read
 from flukeprint.cli_options import CATALOGUE, PATH, ROOT, say
 
 FORMATS = (

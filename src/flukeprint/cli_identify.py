@@ -231,7 +231,7 @@ def _from_catalogue(
     """Compare with a catalogue, and note there what is shown."""
     from flukeprint.catalogue import Catalogue
     from flukeprint.catalogued import table_of
-    from flukeprint.cli_decisions import writable
+    from flukeprint.cli_opening import writable
     from flukeprint.console_progress import progress_bar
     from flukeprint.resight import resight
 

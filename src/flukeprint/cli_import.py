@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flukeprint.cli_decisions import back_up, open_to_write
+from flukeprint.cli_opening import back_up, open_to_write
 from flukeprint.cli_options import (
     CATALOGUE,
     DATA,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flukeprint import cli_decisions
+from flukeprint.cli_opening import open_to_read
 from flukeprint.cli_options import CATALOGUE, JSON, say
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def photos(
     """
     from flukeprint.pages import plural
 
-    with cli_decisions.open_to_read(file) as book:
+    with open_to_read(file) as book:
         whom = None if whale is None else book.find(whale)
         everything, names = book.photos_and_names()
     shown = [
@@ -77,7 +77,7 @@ def whales(file: Path, as_json: bool) -> None:
     """
     from flukeprint.pages import plural
 
-    with cli_decisions.open_to_read(file) as book:
+    with open_to_read(file) as book:
         everything, names = book.photos_and_names()
         found = [book.individual(number) for number in sorted(names, key=names.__getitem__)]
     date_of = {photo.number: photo.date for photo in everything}

@@ -140,7 +140,7 @@ def _ready(
     """The catalogue opened, and how to look over it."""
     from flukeprint.cache import Cache
     from flukeprint.catalogue import Catalogue
-    from flukeprint.cli_decisions import writable
+    from flukeprint.cli_opening import writable
     from flukeprint.console_progress import progress_bar
     from flukeprint.model import load_model
     from flukeprint.network import Network
