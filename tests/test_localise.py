@@ -33,9 +33,9 @@ def corners_of(box: Box) -> list[float]:
 
 
 def test_one_place_says_it_all() -> None:
-    fluke = fluke_at(place(0.125, 0.25, 0.5, 0.75, logit=2.0, slope=-0.25, shown=log_odds(0.8)))
+    fluke = fluke_at(place(0.125, 0.25, 0.5, 0.75, logit=2.0, slope=-0.25, shown=log_odds(0.9)))
     assert corners_of(fluke.box) == [0.125, 0.25, 0.5, 0.75]
-    assert fluke.probability == pytest.approx(0.8)
+    assert fluke.probability == pytest.approx(0.9)
     assert fluke.seen
     assert (fluke.slope, fluke.upside_down, fluke.others) == (-0.25, False, 0)
 
@@ -113,10 +113,10 @@ def test_where_nothing_is_seen_the_likeliest_place_is_told() -> None:
     assert fluke.others == 0
 
 
-def test_a_fluke_is_seen_from_odds_of_three_to_one() -> None:
+def test_a_fluke_is_seen_from_one_probability_on() -> None:
     assert fluke_at(place(*LARGE, shown=log_odds(SEEN) + 0.001)).seen
     assert not fluke_at(place(*LARGE, shown=log_odds(SEEN) - 0.001)).seen
-    assert SEEN == 0.75
+    assert SEEN == 0.82
 
 
 def test_a_part_of_a_fluke_is_no_other_fluke() -> None:
