@@ -142,9 +142,11 @@ def _entries(link: sqlite3.Connection, rows: list[Row], whose: dict[int, int]) -
     rows.sort(key=_FIRST_OF_ALL)
     names = _Names(link).__getitem__
     # One question for all: a question for each of thousands of photos takes its time.
-    told = ((row[4], row[-1]) for row in reversed(rows) if row[3] == "p")  # the first row counts
-    paths = dict(told)
-    photos = {photo: state.photo_called(photo, path) for photo, path in paths.items()}.__getitem__
+    called: dict[int, str] = {}
+    for row in rows:
+        if row[3] == "p" and row[4] not in called:  # the first row has the path
+            called[row[4]] = state.photo_called(row[4], row[-1])
+    photos = called.__getitem__
     entries = []
     for event, group in groupby(rows, key=_EVENT):
         mine = list(group)
