@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.tiny import TINY, dark, embedder_onnx, localiser_onnx, make_picky_mod
 
 SEEN = ("box", "fluke", "quality", "upside_down", "tilt_deg", "other_flukes")
 Write = Callable[..., Path]
+Cropping = Callable[..., tuple[int, str, str]]
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -263,12 +265,16 @@ def test_crop_writes_what_the_model_sees(
             assert (np.asarray(image) == wanted).all()
 
 
+@pytest.fixture
+def cropping(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Cropping:
+    """Crops with the tiny model."""
+    return partial(call, monkeypatch, capsys, "crop", "--model", model_path)
+
+
 def test_crop_never_writes_over_a_photo(
-    model_path: Path,
-    write_picture: Write,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    cropping: Cropping, write_picture: Write, tmp_path: Path
 ) -> None:
     """Neither where its own folder is named, by another way, nor in other letters."""
     folder = tmp_path / "photos"
@@ -278,9 +284,7 @@ def test_crop_never_writes_over_a_photo(
     (tmp_path / "link").symlink_to(folder)
     for out in (folder, tmp_path / "link", tmp_path / "other" / ".." / "photos"):
         (tmp_path / "other").mkdir(exist_ok=True)
-        code, output, _ = call(
-            monkeypatch, capsys, "crop", *before, "--model", model_path, "--out", out, "--json"
-        )
+        code, output, _ = cropping(*before, "--out", out, "--json")
         assert code == 0
         assert {path: path.read_bytes() for path in before} == before
         crops = {Path(line["crop"]).name.lower() for line in lines_of(output)}
@@ -290,30 +294,20 @@ def test_crop_never_writes_over_a_photo(
 
 
 def test_crop_never_writes_over_a_photo_that_was_not_asked_about(
-    model_path: Path,
-    write_picture: Write,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    cropping: Cropping, write_picture: Write, tmp_path: Path
 ) -> None:
     """The camera wrote one picture, somebody else another of the same name beside it."""
     asked = write_picture(tmp_path / "IMG_1.jpg", picture(1))
     other = write_picture(tmp_path / "IMG_1.png", picture(2))
     before = other.read_bytes()
-    code, output, _ = call(
-        monkeypatch, capsys, "crop", asked, "--model", model_path, "--out", tmp_path, "--json"
-    )
+    code, output, _ = cropping(asked, "--out", tmp_path, "--json")
     assert code == 0
     assert [line["crop"] for line in lines_of(output)] == [str(tmp_path / "IMG_1-2.png")]
     assert other.read_bytes() == before
 
 
 def test_crop_never_writes_over_a_photo_that_is_linked_to(
-    model_path: Path,
-    write_picture: Write,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    cropping: Cropping, write_picture: Write, tmp_path: Path
 ) -> None:
     """The photo asked about is a link to one in the folder for the crops."""
     photo = write_picture(tmp_path / "out" / "a.png", picture(1))
@@ -321,44 +315,34 @@ def test_crop_never_writes_over_a_photo_that_is_linked_to(
     (tmp_path / "asked").mkdir()
     (tmp_path / "asked" / "a.png").symlink_to(photo)
     asked = tmp_path / "asked"
-    assert call(
-        monkeypatch, capsys, "crop", asked, "--model", model_path, "--out", photo.parent
-    )[0] == 0  # fmt: skip
+    assert cropping(asked, "--out", photo.parent)[0] == 0
     assert photo.read_bytes() == before
     assert sorted(path.name for path in photo.parent.iterdir()) == ["a-2.png", "a.png"]
 
 
 def test_crop_numbers_its_file_where_somebody_elses_has_the_name(
-    model_path: Path,
-    write_picture: Write,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    cropping: Cropping, write_picture: Write, tmp_path: Path
 ) -> None:
     """The folder holds none of the photos asked about, but pictures of its owner."""
     photo = write_picture(tmp_path / "photos" / "a.jpg", picture(1))
     mine = write_picture(tmp_path / "mine" / "a.png", picture(2))
     before = mine.read_bytes()
     for _ in range(2):  # and its own crop again
-        call(monkeypatch, capsys, "crop", photo, "--model", model_path, "--out", mine.parent)
+        cropping(photo, "--out", mine.parent)
         assert sorted(path.name for path in mine.parent.iterdir()) == ["a-2.png", "a.png"]
         assert mine.read_bytes() == before
 
 
 def test_crop_again_writes_the_same_names(
-    model_path: Path,
-    write_picture: Write,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    cropping: Cropping, write_picture: Write, tmp_path: Path
 ) -> None:
     photo = write_picture(tmp_path / "photos" / "a.jpg", picture(1))
     out = tmp_path / "out"
     for _ in range(2):
-        call(monkeypatch, capsys, "crop", photo, "--model", model_path, "--out", out)
+        cropping(photo, "--out", out)
         assert [path.name for path in out.iterdir()] == ["a.png"]
     shutil.rmtree(out)
-    call(monkeypatch, capsys, "crop", photo, "--model", model_path)
+    cropping(photo)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
 
 

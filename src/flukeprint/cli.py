@@ -327,7 +327,7 @@ def _stop(message: str, code: int) -> None:
 
 
 def _taken(out: Path, photos: Sequence[Path]) -> set[str]:
-    """Names in ``out`` that no crop may have, in lower case: of all but earlier crops.
+    """Names in ``out`` that no crop may have, in lower case: of all PNGs but earlier crops.
 
     Where one of the photos is there, a crop may be one of them, and none is written over.
     """
@@ -338,7 +338,8 @@ def _taken(out: Path, photos: Sequence[Path]) -> set[str]:
     # Also what a link leads to is a photo that no crop may replace.
     places = (Path(place) for path in photos for place in (path, os.path.realpath(path)))
     asked = any(_is_in(place, out) for place in places)
-    return {name.lower() for name in os.listdir(out) if asked or not is_crop(out / name)}
+    pictures = (name for name in os.listdir(out) if name.lower().endswith(".png"))
+    return {name.lower() for name in pictures if asked or not is_crop(out / name)}
 
 
 def _is_in(path: Path, folder: Path) -> bool:

@@ -101,17 +101,18 @@ def decide(
             raise FlukeprintError("--ranking and --box are about one photo; give one PHOTO")
         first, *others = [_about_photo(book, number, dict(chosen)) for number in numbers]
         how["one_line"] = len(photos) > 1
+        cited = {number: _cited(book, number, ranking) for number in numbers}
         if how["seen"] is None:
             now = book.revision
             for number in numbers:
-                _check_overtaken(book, number, _cited(book, number, ranking), how["who"])
+                _check_overtaken(book, number, cited[number], how["who"])
             how["seen"] = None if others else now  # the first of several changes what they name
         if others:  # all are refused where one is, before the first is noted
             for decision in (first, *others):
                 book.decide(
                     decision, who=how["who"], why=how["why"], seen=how["seen"], dry_run=True
                 )
-        _note(book, first, ranking=_cited(book, numbers[0], ranking), **how)
+        _note(book, first, ranking=cited[numbers[0]], **how)
         if isinstance(first, New) and others:
             if how["dry_run"]:
                 say("note: the other photos would be put with that whale", err=True)
@@ -121,7 +122,7 @@ def decide(
             others = [Same(number, whale) for number in numbers[1:]]
             how["seen"] = None  # the whale is newer than what was looked at
         for number, decision in zip(numbers[1:], others, strict=True):
-            _note(book, decision, ranking=_cited(book, number, ranking), **how)
+            _note(book, decision, ranking=cited[number], **how)
 
 
 @click.command()

@@ -59,7 +59,7 @@ class Catalogue:
             FlukeprintError: something is there already, it cannot be written, or there is no
                 folder ``root``.
         """
-        _is_folder(root)
+        _check_folder(root)
         home = os.path.abspath(path.parent)
         place = _relative(home if root is None else os.path.abspath(root), home)
         with fresh_file(path) as temporary:
@@ -90,7 +90,7 @@ class Catalogue:
         Raises:
             FlukeprintError: it is missing, damaged, another program's, or of a newer version.
         """
-        _is_folder(root)
+        _check_folder(root)
         version = read_header(path, len(migrations))
         if version < len(migrations) and read_only:
             raise FlukeprintError(
@@ -333,7 +333,7 @@ class Catalogue:
             raise
 
 
-def _is_folder(root: Path | None) -> None:
+def _check_folder(root: Path | None) -> None:
     if root is not None and not root.is_dir():
         raise FlukeprintError(f"{root}: no such folder; name the one where the photos lie")
 

@@ -119,7 +119,7 @@ def _of_individual(link: sqlite3.Connection, number: int) -> list[Row]:
 
 def _undone(rows: list[Row]) -> list[int]:
     """The events of these rows that were ever undone."""
-    return list({row[0]: None for row in rows if row[-2] is not None})
+    return list(dict.fromkeys(row[0] for row in rows if row[-2] is not None))
 
 
 def _merged_into(link: sqlite3.Connection, number: int, rows: list[Row]) -> list[int]:
