@@ -222,6 +222,15 @@ def test_a_whale_met_often_is_likelier_met_again() -> None:
     assert beliefs.new[0] == pytest.approx(1 / 3)
 
 
+def test_among_more_whales_the_same_likeness_tells_less() -> None:
+    calibration = replace(PLAIN, known_log_odds=0.0, size_power=-0.5)
+    for count, factor in ((10, 10.0), (1_000, 1.0), (4_000, 0.5)):  # (count / 1000) ** -0.5
+        alike = Likeness(np.zeros((1, count), np.float32), np.array([-np.inf], np.float32))
+        beliefs = believe(alike, calibration)
+        assert beliefs.new[0] == pytest.approx(1 / (1 + count * factor))
+        assert beliefs.whales[0, 0] == pytest.approx(factor / (1 + count * factor))
+
+
 def test_a_photo_may_be_like_none_of_its_own_whale() -> None:
     unlike = Likeness(np.array([[-9.0, -9.0]], np.float32), np.array([-np.inf], np.float32))
     beliefs = believe(unlike, replace(PLAIN, unlike_log_odds=math.log(0.5)))

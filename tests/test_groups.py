@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,9 @@ def test_the_log_odds_by_hand() -> None:
     unlike = math.exp(-1.0) / 4
     assert found[0] == pytest.approx(math.log(math.exp(1.0 + 1.0 - 1.0) + unlike))
     assert found[1] == pytest.approx(math.log(unlike))
+    # Among 4,000 whales log-odds fall by half of ln 4, and the chance of unlike photos is shared.
+    (found,) = log_odds(np.array([0.5]), np.array([0.25]), replace(by, size_power=-0.5), 4_000)
+    assert found == pytest.approx(math.log(math.exp(1.0) / 2 + math.exp(-1.0) / 4_000))
 
 
 def test_a_group_its_pairs_and_its_probability_by_hand() -> None:

@@ -4,14 +4,17 @@ Bayes' rule with beliefs fitted on queries that were never trained on. For whale
 best photo of an unidentified whale of likeness t, and a background r (how alike the query is to
 whales that it is not)::
 
-    weight(whale k) = often_k * (exp(known_log_odds + likeness_gain * s_k - background_gain * r)
-                                 + exp(unlike_log_odds) / number of whales)
+    weight(whale k) = often_k * ((W / 1000) ** size_power
+                                 * exp(known_log_odds + likeness_gain * s_k - background_gain * r)
+                                 + exp(unlike_log_odds) / W)
     weight(new)     = 1 + exp(unidentified_log_odds + likeness_gain * t - background_gain * r)
     probability     = weight / sum of all weights
 
 ``often_k`` is the whale's number of photos to the power of ``abundance``, divided by its mean over
 all whales: whoever was met often will be met again. Some photos are like no photo of their own
 whale; without ``unlike_log_odds``, the odds of that, they would teach the fit to doubt every match.
+W is the number of whales in the catalogue: the more there are, the more strangers are alike by
+chance, and a weak network needs ``size_power`` to tell how much that is worth.
 
 The background is what lets one fit serve catalogues of forty whales and of four thousand, and of
 another ocean: among more whales, or among whales that the network tells apart less well, strangers
@@ -20,6 +23,7 @@ are more alike, and a match has to stand out from them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -32,13 +36,16 @@ from flukeprint.rank import Likeness
 NEVER = -100.0
 """Log-odds of what never happens, finite so that JSON can hold them."""
 
+USUAL_SIZE = 1_000
+"""The number of whales for which ``known_log_odds`` stands as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """The fitted beliefs: gains per unit of likeness, natural logarithms of odds.
 
-    ``usual_background`` stands in where a catalogue has no second whale to tell, ``abundance`` is
-    a power.
+    ``usual_background`` stands in where a catalogue has no second whale to tell, ``abundance`` and
+    ``size_power`` are powers.
     """
 
     likeness_gain: float
@@ -48,6 +55,11 @@ class Calibration:
     usual_background: float
     unlike_log_odds: float = NEVER
     abundance: float = 0.0
+    size_power: float = 0.0
+
+    def known_among(self, whales: int) -> float:
+        """``known_log_odds`` in a catalogue of so many whales."""
+        return self.known_log_odds + self.size_power * math.log(max(whales, 1) / USUAL_SIZE)
 
     def to_dict(self) -> dict[str, float]:
         """As a model's manifest keeps it."""
@@ -98,7 +110,8 @@ def _log_weights(likeness: Likeness, calibration: Calibration) -> NDArray[np.flo
     background = likeness.background()
     background = np.where(np.isnan(background), calibration.usual_background, background)
     against = calibration.background_gain * background
-    whales = calibration.known_log_odds + _times(gain, likeness.whales) - against[:, None]
+    known = calibration.known_among(likeness.whales.shape[1])
+    whales = known + _times(gain, likeness.whales) - against[:, None]
     unlike = calibration.unlike_log_odds - np.log(max(whales.shape[1], 1))
     whales = np.where(np.isneginf(whales), whales, np.logaddexp(whales, unlike))
     whales = whales + log_often(likeness.photos, calibration.abundance)

@@ -35,6 +35,17 @@ def test_the_fit_finds_how_often_photos_are_unlike_and_whales_are_met() -> None:
     assert fit.abundance == pytest.approx(0.6, abs=0.1)
 
 
+def test_the_fit_finds_what_the_number_of_whales_is_worth() -> None:
+    rng = np.random.default_rng(4)
+    true = replace(TRUE, background_gain=0.0, size_power=-0.7)
+    cases = []
+    for count in (10, 100, 1_000):
+        whales = rng.normal(0.0, 0.1, (4_000, count)).astype(np.float32)
+        likeness = Likeness(whales, np.full(4_000, -np.inf, np.float32))
+        cases.append(Case(likeness, _answered(likeness, true, rng)))
+    assert fit_calibration(cases).size_power == pytest.approx(-0.7, abs=0.1)
+
+
 def _answered(
     likeness: Likeness, calibration: Calibration, rng: np.random.Generator
 ) -> NDArray[np.int64]:

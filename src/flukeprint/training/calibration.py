@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flukeprint.decide import Calibration, believe
+from flukeprint.decide import USUAL_SIZE, Calibration, believe
 from flukeprint.rank import Likeness
 from flukeprint.records import COMPETITION_NEW_SHARE
 
@@ -35,14 +35,18 @@ FITTED = (
     "unidentified_log_odds",
     "unlike_log_odds",
     "abundance",
+    "size_power",
 )
 # By the kind of the model.
 _PRIORS = {
     "embedding": _Prior(
-        (12.0, 4.0, -4.0, -8.0, -3.0, 0.0), (20.0, 10.0, 20.0, 10.0, 3.0, 1.0), 0.3
+        (12.0, 4.0, -4.0, -8.0, -3.0, 0.0, 0.0), (20.0, 10.0, 20.0, 10.0, 3.0, 1.0, 1.0), 0.3
     ),
     # Logits are made to be exponents as they are: a gain of 1 gives the network's own odds.
-    "softmax": _Prior((1.0, 0.3, 0.0, 0.0, -3.0, 0.0), (2.0, 2.0, 20.0, 20.0, 3.0, 1.0), 0.0),
+    # It has one catalogue, which tells nothing of other sizes.
+    "softmax": _Prior(
+        (1.0, 0.3, 0.0, 0.0, -3.0, 0.0, 0.0), (2.0, 2.0, 20.0, 20.0, 3.0, 1.0, 0.0), 0.0
+    ),
 }
 
 SIZES = {40: 12, 160: 6, 640: 3, 2_560: 2}
@@ -128,13 +132,14 @@ def _tensors(case: Case, background: NDArray[np.float64]) -> _Part:
 
 def _surprise(values: Tensor, part: _Part) -> Tensor:
     """Mean negative log-likelihood of the true answers; see :func:`flukeprint.decide.believe`."""
-    gain, background_gain, known, odd, unlike, abundance = values
+    gain, background_gain, known, odd, unlike, abundance, size_power = values
     # Likeness is -inf where the gallery has no unidentified whale. Its gradient would be 0 * inf.
     none = torch.isneginf(part.unidentified)
     against = background_gain * part.background
     strange = odd + gain * part.unidentified.masked_fill(none, 0.0) - against
     new = torch.nn.functional.softplus(strange).masked_fill(none, 0.0)
     count = part.whales.shape[1]
+    known = known + size_power * np.log(count / USUAL_SIZE)
     alike = known + gain * part.whales - against[:, None]
     often = abundance * part.log_photos
     often = often - torch.logsumexp(often, dim=0) + np.log(count)
