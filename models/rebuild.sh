@@ -50,4 +50,13 @@ anew "$out/teachers.fluke" --out "$out/small-distilled" --set distil_weight=10 -
 anew "$out/teachers.fluke" --out "$out/seventh" --config "$here/second_round.toml" \
     --set distil_weight=10 --set epochs=36 --set validate_every=6 \
     --weights "$out/small-distilled/weights.safetensors"
-[ -e "$out/default.fluke" ] || flukeprint export "$out/seventh" --out "$out/default.fluke"
+
+# The three side by side are the teacher of the eighth, which is made as the seventh was.
+[ -e "$out/three.fluke" ] ||
+    flukeprint export "$out/fifth" "$out/sixth" "$out/seventh" --out "$out/three.fluke"
+anew "$out/three.fluke" --out "$out/small-of-three" --set distil_weight=10 --set epochs=24 \
+    --set height_px=64 --set width_px=64 --set early_share=0 --set validate_every=12
+anew "$out/three.fluke" --out "$out/eighth" --config "$here/second_round.toml" \
+    --set distil_weight=10 --set epochs=40 --set validate_every=8 \
+    --weights "$out/small-of-three/weights.safetensors"
+[ -e "$out/default.fluke" ] || flukeprint export "$out/eighth" --out "$out/default.fluke"

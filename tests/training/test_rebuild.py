@@ -49,11 +49,11 @@ def test_every_round_runs_on_what_the_round_before_left(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2_000:]
     model = load_model(out / "default.fluke")
-    last = read_config(RunFolder(out / "seventh").config, [])
+    last = read_config(RunFolder(out / "eighth").config, [])
     assert last.distil_weight > 0
-    assert Path(last.teacher) == out / "teachers.fluke"
+    assert Path(last.teacher) == out / "three.fluke"
     assert model.manifest.kind == "embedding"
-    assert len(load_model(out / "teachers.fluke").manifest.training["beside"]) == 1
+    assert len(load_model(out / "three.fluke").manifest.training["beside"]) == 2
 
 
 def test_without_its_three_folders_it_says_how_to_call_it() -> None:
