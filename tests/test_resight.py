@@ -22,7 +22,7 @@ from flukeprint.catalogue import (
     from_files,
     from_table,
 )
-from flukeprint.catalogued import gallery_rows
+from flukeprint.catalogued import CatalogueGallery, Row, gallery_rows, table_of
 from flukeprint.errors import FlukeprintError
 from flukeprint.identify import identify
 from flukeprint.model import Model
@@ -60,6 +60,34 @@ def bring(book: Catalogue, *paths: Path, encounter: str = "") -> list[int]:
     found = [book.photo_at(path) for path in paths]
     assert None not in found
     return [number for number in found if number]
+
+
+def test_a_photo_whose_first_file_is_gone_is_shown_by_its_second(
+    book: Catalogue, kaggle: Path
+) -> None:
+    copy = kaggle / "train" / "another.jpg"
+    copy.write_bytes((kaggle / "train" / "4.jpg").read_bytes())
+    bring(book, copy)
+    (kaggle / "train" / "4.jpg").unlink()
+    table = table_of(book, book.photos(), book.individuals())
+    (row,) = [row for row in table.rows if row.individual == "w_b"]
+    assert row.path == copy
+
+
+def test_leaving_out_photos_of_nobodys_is_as_making_the_index_without_them(
+    rng: np.random.Generator,
+) -> None:
+    labels = ["b", NEW_WHALE, "a", NEW_WHALE, "b", NEW_WHALE]
+    rows = [Row(f"h{place}", label, f"{place}.jpg", "") for place, label in enumerate(labels)]
+    vectors = rng.normal(size=(6, 4)).astype(np.float32)
+    of = {row.sha256: vector for row, vector in zip(rows, vectors, strict=True)}
+    gallery = CatalogueGallery(rows, of)
+    for gone in ({"h3"}, {"h1", "h5"}, {"h1", "h3", "h5"}, {"h1", "h2"}, {"h0"}):
+        found = gallery.without(frozenset(gone), frozenset())
+        expected = CatalogueGallery([row for row in rows if row.sha256 not in gone], of).whole
+        assert (found.individuals, found.photos) == (expected.individuals, expected.photos)
+        for name in ("vectors", "whale_of", "directions"):
+            assert np.array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_a_catalogue_answers_as_its_folder_does(

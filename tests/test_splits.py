@@ -159,6 +159,13 @@ def test_settings_that_cannot_be_are_errors(options: dict[str, object], reason: 
         make_splits(TABLE, TWINS, **options)  # type: ignore[arg-type]
 
 
+def test_a_fold_with_nothing_to_ask_is_an_error() -> None:
+    """Two whales with two photos each: at most four photos can be asked about, in five folds."""
+    pairs = table_of(("1", "A"), ("2", "A"), ("3", "B"), ("4", "B"), ("5", "C"))
+    with pytest.raises(FlukeprintError, match="of 5 folds have nothing to ask.*use fewer folds"):
+        make_splits(pairs, {name: row for row, name in enumerate("12345")}, "kfold", folds=5)
+
+
 @pytest.mark.parametrize("protocol", ["open-set", "closed-set", "other-catalogue"])
 def test_a_collection_too_small_to_split_is_an_error(protocol: str) -> None:
     singles = table_of(("1", "A"), ("2", "B"))

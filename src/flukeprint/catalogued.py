@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,12 +74,25 @@ class CatalogueGallery:
         """The gallery but for these photos and those of these encounters."""
         if not hashes and not encounters:
             return self.whole
-        return self._index(
-            [
-                place
-                for place, row in enumerate(self._rows)
-                if row.sha256 not in hashes and row.encounter not in encounters
-            ]
+        gone = {
+            place
+            for place, row in enumerate(self._rows)
+            if row.sha256 in hashes or row.encounter in encounters
+        }
+        if all(self._rows[place].label == NEW_WHALE for place in gone):
+            return self._without_unnamed({self._rows[place].name for place in gone})
+        return self._index([place for place in range(len(self._rows)) if place not in gone])
+
+    def _without_unnamed(self, names: Set[str]) -> GalleryIndex:
+        """The gallery but for photos of nobody's, which most are that are asked about.
+
+        No whale's direction changes, and to work those out again takes most of the time.
+        """
+        whole = self.whole
+        stay = np.array([name not in names for name in whole.photos])
+        photos = tuple(name for name in whole.photos if name not in names)
+        return replace(
+            whole, vectors=whole.vectors[stay], whale_of=whole.whale_of[stay], photos=photos
         )
 
     def _index(self, places: Sequence[int]) -> GalleryIndex:
@@ -216,10 +229,11 @@ def _why_missing(place: Path) -> str:
 def table_of(catalogue: Catalogue, photos: Sequence[PhotoNow], names: Mapping[int, str]) -> Table:
     """The gallery as a labelled collection, for what shows or writes answers."""
     rows = gallery_rows(photos, names)
+    places = {photo.sha256: place_of(catalogue.root, photo) for photo in photos}
     return Table(
         catalogue.path,
         tuple(
-            LabelledPhoto(row.name, catalogue.root / row.name, row.label, "", row.encounter)
+            LabelledPhoto(row.name, places[row.sha256], row.label, "", row.encounter)
             for row in rows
         ),
     )

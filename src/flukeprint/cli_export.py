@@ -68,7 +68,7 @@ def export(
     from flukeprint.catalogue.lines import write_lines
     from flukeprint.exports import FORMATS as WRITERS
     from flukeprint.exports import Exporting, matches_file
-    from flukeprint.files import check_outputs
+    from flukeprint.files import check_archive, check_outputs
 
     with open_to_read(file, root) as book:
         photos, names, shares = book.moment()
@@ -77,6 +77,8 @@ def export(
         begins = {"OUT": BEGINS[form]} if form in BEGINS else {}
         outputs = {"OUT": out, "capture-history": beside}
         check_outputs(outputs, kept, folders=form not in BEGINS, begins=begins)
+        if form == "darwin-core":
+            check_archive(out, "meta.xml")
         if form == "lines":
             rows = write_lines(file, out, embeddings=not no_embeddings)
             rows_text = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)

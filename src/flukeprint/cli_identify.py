@@ -90,7 +90,7 @@ class Wanted(NamedTuple):
     def of(self, network: Network) -> dict[str, Any]:
         """What the library wants to know of the answers."""
         from flukeprint.cache import Cache
-        from flukeprint.submission import ANSWERS
+        from flukeprint.records import ANSWERS
 
         return {
             "cache": Cache(self.cache, network.model.id),

@@ -74,7 +74,7 @@ class Calibration:
         """
         try:
             made = Calibration(**{name: float(value) for name, value in raw.items()})
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise FlukeprintError(f"the model's calibration is not valid: {error}") from None
         if not all(np.isfinite(list(asdict(made).values()))):
             raise FlukeprintError("the model's calibration holds a number that is not finite")

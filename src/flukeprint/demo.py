@@ -30,7 +30,7 @@ EXAMPLES = 3  # of catalogued whales, and as many of strangers
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How much the demo draws; see :func:`flukeprint.drawn.write_catalogue`."""
+    """How much the demo draws; see :func:`flukeprint.drawn.catalogue.write_catalogue`."""
 
     whales: int = 40
     photos: int = 3

@@ -10,5 +10,10 @@ class FlukeprintError(Exception):
     """
 
 
+def reason_of(error: Exception) -> str:
+    """What others' code says went wrong, as the end of a line of ours."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 class Diverged(FlukeprintError):
     """A training whose loss is no number any more; another with other settings may do well."""

@@ -18,11 +18,20 @@ from numpy.typing import NDArray
 from flukeprint import metrics
 from flukeprint.decide import Calibration, believe, order
 from flukeprint.errors import FlukeprintError
-from flukeprint.forecasts import ANSWERS, Forecasts, true_probabilities
+from flukeprint.forecasts import Forecasts, true_probabilities
 from flukeprint.identify import index_unseen, likeness_of
 from flukeprint.model import Manifest, Model
 from flukeprint.rank import GalleryIndex, index_gallery
-from flukeprint.records import NEW_WHALE, Embeddings, Interval, Look, Split, Table, whale_apart
+from flukeprint.records import (
+    ANSWERS,
+    NEW_WHALE,
+    Embeddings,
+    Interval,
+    Look,
+    Split,
+    Table,
+    whale_apart,
+)
 from flukeprint.submission import fillers
 
 HASH_DIGITS = 12

@@ -149,6 +149,26 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
         raise FlukeprintError(f"{path}: cannot be written: you may not write in {nearest}")
 
 
+def check_archive(path: Path, member: str) -> None:
+    """Refuse to write a zip file over one that holds no such ``member``: it is somebody's own.
+
+    Raises:
+        FlukeprintError: another kind of file is there, or :func:`check_writable` refuses it.
+    """
+    import zipfile  # what --help must not wait for
+
+    check_writable(path)
+    if not os.path.isfile(path) or not path.stat().st_size:
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            ours = member in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        ours = False
+    if not ours:
+        raise FlukeprintError(f"{path}: another kind of file is there; delete it or name another")
+
+
 def beside(path: Path, ending: str) -> Path:
     """The file next to ``path`` that is named as it is without suffix, and then ``ending``.
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from flukeprint import metrics
 from flukeprint.decide import Beliefs, least_to_review, to_review
+from flukeprint.records import ANSWERS
 
-ANSWERS = 5
 BANDS = 3
 MISS_RATES = (0.05, 0.1, 0.2)
 

@@ -158,7 +158,7 @@ def _parsed(raw: bytes, where: str) -> Model:
         raise FlukeprintError(
             f"{where}: not a whole flukeprint model file; copy it again or make it with export"
         ) from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise FlukeprintError(f"{where}: its {MANIFEST} is not valid: {error}") from None
     digest = hashlib.sha256()
     for name, content in sorted(members.items()):

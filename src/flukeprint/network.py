@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flukeprint.crops import crop, planes, squashed
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, reason_of
 from flukeprint.localise import NUMBERS, fluke_of
 from flukeprint.model import Model
 from flukeprint.records import WHOLE, Fluke
@@ -101,8 +101,7 @@ def _run(
     try:
         (result,) = session.run(None, {session.get_inputs()[0].name: batch})
     except Exception as error:  # ONNX Runtime raises its own unexported types
-        reason = " ".join(str(error).split())[:200]
-        raise FlukeprintError(f"the model's {what} does not run: {reason}") from None
+        raise FlukeprintError(f"the model's {what} does not run: {reason_of(error)}") from None
     found = np.asarray(result, dtype=np.float32)
     shape = found.shape[:1] + found.shape[-1:]
     if shape != (len(batch), size) or found.ndim != dimensions or not found.size:
@@ -150,8 +149,9 @@ def _session(
             onnx, options, providers=[p for p in wanted if p in there] + ["CPUExecutionProvider"]
         )
     except Exception as error:  # ONNX Runtime raises its own unexported types
-        reason = " ".join(str(error).split())[:200]
-        raise FlukeprintError(f"the model's {what} is not a network that runs: {reason}") from None
+        raise FlukeprintError(
+            f"the model's {what} is not a network that runs: {reason_of(error)}"
+        ) from None
     if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
         raise FlukeprintError(f"the model's {what} must have one input and one output")
     return session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ NEW_WHALE = "new_whale"
 """The competition's label for a whale that is in no catalogue; never an individual."""
 COMPETITION_NEW_SHARE = 0.328
 """The share of the competition's queries that are of new whales."""
+ANSWERS = 5
+"""How many answers to a photo the competition counts: MAP@5."""
 MOST = 1e9
 """What no number in a split's settings comes near."""
 
@@ -194,6 +197,11 @@ class Interval:
     value: float
     low: float
     high: float
+
+
+def spelled(name: str) -> str:
+    """An individual's name as it is kept: no white space around it, an accent in its one form."""
+    return unicodedata.normalize("NFC", name.strip())
 
 
 def whale_apart(individual: str, photo: str) -> str:

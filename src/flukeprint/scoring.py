@@ -60,9 +60,8 @@ def evaluate_target(
             ``model_path`` does not go with the target, ``out`` is not fit to write into, or a query
             was seen in the model's training.
     """
-    model, source = _resolve(target, data, model_path)
-    if out:
-        check_outside(out, source, [row.path for row in read_table(source).rows])
+    source = source_of(target, data, model_path, out)
+    model = _model_of(target, model_path)
     collection = read_collection(source, progress)
     for failure in collection.failures:
         report(failure.warning())
@@ -206,22 +205,43 @@ def _learned_from(model: Model, collection: Collection) -> bool:
     return bool(model.manifest.training.get("fingerprint") == fingerprint(collection.table))
 
 
-def _resolve(target: Path, data: Path | None, model_path: Path | None) -> tuple[Model, Path]:
+def source_of(target: Path, data: Path | None, model_path: Path | None, out: Path | None) -> Path:
+    """The collection that a target is scored on; ``out`` may be written beside it.
+
+    Raises:
+        FlukeprintError: ``data`` or ``model_path`` does not go with the target, or ``out`` is not
+            fit to write into.
+    """
+    if _is_collection(target):
+        if data is not None:
+            raise FlukeprintError(f"{target}: --data goes with a model or a run to score on it")
+        source = target
+    else:
+        if model_path is not None:
+            raise FlukeprintError(
+                f"{target}: --model goes with a labelled collection to score it on"
+            )
+        if data is None and not _is_run(target):
+            load_model(target)  # where it is no model, that is what to say
+            raise FlukeprintError(f"{target}: a model needs photos; name a collection with --data")
+        source = data or Path(str(read_json(target / RUN_FACTS).get("data")))
+    if out:
+        check_outside(out, source, [row.path for row in read_table(source).rows])
+    return source
+
+
+def _is_collection(target: Path) -> bool:
+    return not _is_run(target) and (target.is_dir() or target.suffix.lower() == ".csv")
+
+
+def _model_of(target: Path, model_path: Path | None) -> Model:
     if is_unexported_run(target):
         raise FlukeprintError(
             f"{target}: not exported yet; flukeprint export {target} --out {target / RUN_MODEL}"
         )
-    run = _is_run(target)
-    if not run and (target.is_dir() or target.suffix.lower() == ".csv"):
-        if data is not None:
-            raise FlukeprintError(f"{target}: --data goes with a model or a run to score on it")
-        return load_model(model_path), target
-    model = load_model(target / RUN_MODEL if run else target)
-    if model_path is not None:
-        raise FlukeprintError(f"{target}: --model goes with a labelled collection to score it on")
-    if data is None and not run:
-        raise FlukeprintError(f"{target}: a model needs photos; name a collection with --data")
-    return model, data or Path(str(read_json(target / RUN_FACTS).get("data")))
+    if _is_collection(target):
+        return load_model(model_path)
+    return load_model(target / RUN_MODEL if _is_run(target) else target)
 
 
 def _protocols(model: Model, split: Split, collection: Collection) -> list[Split]:

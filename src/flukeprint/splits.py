@@ -86,6 +86,12 @@ def make_splits(
             )
         )
         check_leaks(made[-1], table, twin_group)
+    empty = sum(not split.queries for split in made)
+    if empty:
+        raise FlukeprintError(
+            f"{empty} of {folds} folds have nothing to ask: too few whales have photos to spare; "
+            "use fewer folds"
+        )
     return made
 
 

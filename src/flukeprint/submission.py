@@ -10,9 +10,7 @@ from pathlib import Path
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import write_text
-from flukeprint.records import NEW_WHALE, Identification, Table
-
-ANSWERS = 5
+from flukeprint.records import ANSWERS, NEW_WHALE, Identification, Table
 
 
 def five_labels(answer: Identification, filler: Sequence[str]) -> list[str]:

@@ -13,7 +13,6 @@ import io
 import os
 import shutil
 import tempfile
-import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -24,7 +23,7 @@ from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.pages import plural
 from flukeprint.photos import SUFFIXES, UNREAD_SUFFIXES, passed_over, photos_under
-from flukeprint.records import LabelledPhoto, Table
+from flukeprint.records import LabelledPhoto, Table, spelled
 
 LISTINGS = ("train.csv", "train.csv.zip", "train.zip")
 NOT_FLUKES = "not_flukes"
@@ -123,7 +122,7 @@ def _read_folders(data: Path) -> Table:
     whales = [name for name in names if os.path.isdir(data / name) and name != NOT_FLUKES]
     for name in whales:
         entries.extend(
-            LabelledPhoto(path.relative_to(data).as_posix(), path, _spelled(name) or name)
+            LabelledPhoto(path.relative_to(data).as_posix(), path, spelled(name) or name)
             for path in photos_under(data / name)
         )
     if not entries:
@@ -194,12 +193,7 @@ def _label(listing: Path, line: int, cell: str) -> str:
 
 
 def _plain(cell: str) -> str:
-    return _spelled(unguard(cell))
-
-
-def _spelled(name: str) -> str:
-    """A name as a catalogue keeps it: without white space around it, an accent in its one form."""
-    return unicodedata.normalize("NFC", name.strip())
+    return spelled(unguard(cell))
 
 
 def csv_header(listing: Path) -> list[str]:

@@ -19,6 +19,7 @@ from flukeprint.catalogue import (
     Incoming,
     Merge,
     Move,
+    NoWhale,
     Rename,
     Same,
     Undo,
@@ -95,6 +96,16 @@ def test_labels_that_disagree_wait_for_a_person(book: Catalogue) -> None:
     assert placed(book)[1] == (2, "confirmed")
     book.decide(Merge(3, 1), who="Bo")  # now all labels of photo 6 name one individual
     assert placed(book)[6] == (3, "imported")
+
+
+def test_a_label_for_a_photo_without_a_whale_is_told(book: Catalogue) -> None:
+    book.decide(NoWhale(3), who="Bo")
+    came = book.add_photos([photo(3, "A")], who=ANN)
+    assert came.arrived.conflicts == (
+        "photo 3 (3.jpg): labelled A (individual 1), before said to show no whale",
+    )
+    assert placed(book)[3] == (None, "no whale")
+    assert book.add_photos([photo(3, "A")], who=ANN).arrived.conflicts == ()  # told once
 
 
 def test_a_label_never_overrules_a_person(book: Catalogue) -> None:

@@ -53,14 +53,17 @@ def test_columns_without_anything_are_left_away(tmp_path: Path) -> None:
     )
 
 
-def test_sheets_are_all_there_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, text: str) -> None:
+@pytest.mark.parametrize("error", [FlukeprintError("the disk is full"), KeyboardInterrupt()])
+def test_sheets_are_all_there_or_none(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(path: Path, text: str) -> None:
         if path.name == "wildbook-2.csv":
-            raise FlukeprintError(f"{path}: the disk is full")
+            raise error
         path.write_text(text)
 
-    monkeypatch.setattr(wildbook, "write_text", full)
-    with pytest.raises(FlukeprintError, match="disk is full"):
+    monkeypatch.setattr(wildbook, "write_text", stopped)
+    with pytest.raises(type(error)):
         write(exporting(*(photo(n, date="2020") for n in range(1, 402))), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

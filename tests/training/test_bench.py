@@ -179,6 +179,17 @@ def test_epochs_that_change_nothing_or_cannot_be() -> None:
         with_epochs(config, 1)
 
 
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_a_run_begun_with_brought_weights_goes_on_with_those(name: str, tmp_path: Path) -> None:
+    (system,) = plan.systems_of(recipe(name))
+    brought = replace(system.config, pretrained=False, weights="w.pth")
+    first = jobs_of(system, tmp_path, brought, fetch=False)
+    for job in first:
+        job.folder.path.mkdir(parents=True)
+        job.folder.config.write_text(config_text(job.config), encoding="utf-8")
+    assert planned(name, tmp_path, fetch=True) == first
+
+
 @pytest.mark.parametrize(
     ("name", "begun", "asked"),
     [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ import torch
 
 pytest.importorskip("onnx", reason="export needs onnx")
 
+from click.testing import CliRunner
+
+from flukeprint.cli import cli
 from flukeprint.collection import read_collection
 from flukeprint.crops import crop
 from flukeprint.decide import Calibration
@@ -192,6 +196,21 @@ def test_the_file_is_the_model(exported: Exported) -> None:
 def test_the_id_is_the_same_each_time(exported: Exported, tmp_path: Path) -> None:
     again = export(exported.run.path, tmp_path / "again.fluke")
     assert again.id == exported.model.id
+
+
+def test_somebodys_own_file_is_not_written_over(tmp_path: Path, finished: FinishedRun) -> None:
+    own = tmp_path / "notes.docx"
+    with zipfile.ZipFile(own, "w") as archive:
+        archive.writestr("document.xml", "my notes")
+    before = own.read_bytes()
+    with pytest.raises(FlukeprintError, match="notes.docx: another kind of file is there"):
+        export(finished.path, own)
+    assert own.read_bytes() == before
+    weights = RunFolder(finished.path).weights
+    with pytest.raises(FlukeprintError, match="another kind of file is there"):
+        export(finished.path, weights)
+    with pytest.raises(FlukeprintError, match="is not a file"):
+        export(finished.path, tmp_path)
 
 
 def test_the_scores_in_it_are_those_that_evaluate_gives(exported: Exported) -> None:
@@ -372,6 +391,17 @@ def test_every_kind_of_model_identifies(kind: str, made: Callable[[str], Made]) 
         assert set(named) <= whales
         total = answer.new + sum(candidate.probability for candidate in answer.candidates)
         assert total == pytest.approx(1.0, abs=1e-5)
+
+
+def test_what_evaluate_cannot_do_it_refuses_before_it_exports(
+    finished: FinishedRun, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished.path, tmp_path / "run")
+    (run / RUN_MODEL).unlink(missing_ok=True)
+    for wrong in (["--model", "best"], ["--out", str(finished.data)]):
+        done = CliRunner().invoke(cli, ["evaluate", str(run), *wrong])
+        assert isinstance(done.exception, FlukeprintError), done.output
+        assert not (run / RUN_MODEL).exists()
 
 
 @pytest.mark.parametrize("kind", ["softmax", "colour", "half"])

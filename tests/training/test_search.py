@@ -385,6 +385,24 @@ def test_optuna_says_nothing_itself(
     assert capfd.readouterr() == ("", "")
 
 
+def test_later_trials_take_over_the_first_ones_finder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Path | None, Any]] = []
+
+    def training(data: Path, out: Path, config: TrainConfig, **others: Any) -> dict[str, Any]:
+        seen.append((others["finder"], others["collection"]))
+        out.mkdir(parents=True)
+        RunFolder(out).localiser.write_bytes(out.name.encode())
+        return {"epoch": 1, "map5": 0.5, "epochs": config.epochs}
+
+    monkeypatch.setattr(module, "train", training)
+    search(data, tmp_path / "out", CONFIG, what="augmentation", trials=3)
+    first = RunFolder(tmp_path / "out" / "trial-000").localiser
+    assert [finder for finder, _ in seen] == [None, first, first]
+    assert seen[0][1] is seen[1][1] is seen[2][1], "the photos were read again"
+
+
 def test_a_real_search(data: Path, tmp_path: Path) -> None:
     short = ["localise=false", "drawn_whales=0", "epochs=1"]
     settings = [part for setting in (*SETTINGS, *short) for part in ("--set", setting)]

@@ -23,7 +23,7 @@ from flukeprint.lottery import bundle
 from flukeprint.records import NEW_WHALE, Split
 from flukeprint.splits import check_leaks, read_split
 from flukeprint.tables import fingerprint
-from flukeprint.training import loop
+from flukeprint.training import finder, loop
 from flukeprint.training import train as training
 from flukeprint.training.backbones import make_backbone
 from flukeprint.training.config import TrainConfig, read_config
@@ -101,6 +101,18 @@ def test_boxes_drawn_by_hand_are_used(finished: FinishedRun, tmp_path: Path) -> 
     (data / "boxes.csv").write_text("Image,x0,y0,x1,y1\n" + "".join(rows))
     _train(data, tmp_path / "run", [*SHORT, "drawn_whales=0"])
     assert (tmp_path / "run" / "localiser.safetensors").is_file()
+
+
+def test_another_runs_finder_is_taken_over(
+    finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(*_: object, **__: object) -> None:
+        raise AssertionError("trained anew")
+
+    monkeypatch.setattr(finder, "fit_localiser", fit)
+    first = RunFolder(finished.path).localiser
+    train(finished.data, tmp_path / "run", read_config(None, SHORT), device="cpu", finder=first)
+    assert RunFolder(tmp_path / "run").localiser.read_bytes() == first.read_bytes()
 
 
 def test_a_device_that_is_not_there(

@@ -8,7 +8,6 @@ decision is written.
 from __future__ import annotations
 
 import sqlite3
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,7 +25,7 @@ from flukeprint.catalogue.log import (
     revision,
 )
 from flukeprint.errors import FlukeprintError
-from flukeprint.records import NEW_WHALE
+from flukeprint.records import NEW_WHALE, spelled
 
 LONGEST_NAME = 200
 
@@ -232,7 +231,7 @@ def checked_name(name: str) -> str:
     Raises:
         FlukeprintError: it is empty, too long, or holds what cannot be printed.
     """
-    name = unicodedata.normalize("NFC", name.strip())
+    name = spelled(name)
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise FlukeprintError(
             f"{name[:40]!r} cannot be a name; give 1 to {LONGEST_NAME} printable characters"

@@ -222,6 +222,8 @@ class Importing:
         ):
             return
         draft.set(1, "p", photo, "label", individual)
+        if where == NO_WHALE:  # a person's word stands, but no list would show that labels differ
+            self._differs(one, photo, f"labelled {draft.name(individual)}", "said to show no whale")
         if now == individual or where in (UNSURE, NO_WHALE) or (where == CONFLICT and now is None):
             return
         if where is None and not denied:
@@ -272,6 +274,9 @@ class Importing:
 
     def _contradicted(self, one: Incoming, photo: int, label: str, before: str) -> None:
         self.draft.set(CONFLICT, "p", photo, "state")
+        self._differs(one, photo, label, before)
+
+    def _differs(self, one: Incoming, photo: int, label: str, before: str) -> None:
         self.arrivals.conflicts.append(f"photo {photo} ({one.path}): {label}, before {before}")
 
     def _individual(self, name: str) -> int:

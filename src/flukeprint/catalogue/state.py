@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import unicodedata
 from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from typing import NamedTuple
 from flukeprint.catalogue.log import EFFECT, EMPTY, Held, Key, Value, effect_from, write_cells
 from flukeprint.errors import FlukeprintError
 from flukeprint.pages import terminal_line
+from flukeprint.records import spelled
 
 FACTS = ("date", "place", "latitude", "longitude", "photographer", "encounter")
 """What a photo's owner tells of it; an encounter is the name its owner gave it."""
@@ -177,7 +177,7 @@ def find(link: sqlite3.Connection, name: str) -> int:
     Raises:
         FlukeprintError: there is none.
     """
-    found = holders(link, _plain(name))
+    found = holders(link, spelled(name))
     if not found:
         raise FlukeprintError(f"no individual is named {name!r}; check the spelling")
     return found[0][0]
@@ -188,15 +188,10 @@ def once_called(link: sqlite3.Connection, name: str) -> int | None:
     rows = link.execute(
         "SELECT subject FROM effect WHERE field = 'name' AND after IS NULL AND before = ?"
         " ORDER BY id DESC",
-        (_plain(name),),
+        (spelled(name),),
     )
     undone = (who for (who,) in rows if value(link, "i", who, "name") is None)
-    return next((who for who in undone if last_name(link, who) == _plain(name)), None)
-
-
-def _plain(name: str) -> str:
-    """A name as it is kept."""
-    return unicodedata.normalize("NFC", name.strip())
+    return next((who for who in undone if last_name(link, who) == spelled(name)), None)
 
 
 def box_text(corners: tuple[float, float, float, float]) -> str:

@@ -62,7 +62,7 @@ def write_wildbook(exporting: Exporting, out: Path) -> tuple[str, ...]:
             text, changed = csv_text(header, cells)
             write_text(place, text)
             notes += apostrophes(changed, place.name)
-    except FlukeprintError:  # a full disk: some of the sheets would look like all of them
+    except BaseException:  # a full disk, Ctrl-C: some of the sheets would look like all of them
         for place in places:
             place.unlink(missing_ok=True)
         raise

@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, reason_of
 from flukeprint.training.architectures.inception_resnet_v1 import InceptionResnetV1
 from flukeprint.training.architectures.stanford import StanfordCnn
 from flukeprint.training.architectures.ucsd import AlexNetWhole, UcsdBaseline, UcsdSiamese, Vgg19
@@ -81,8 +81,3 @@ def _shape(maps: Tensor, num_features: int) -> tuple[int, int, int]:
     if len(found) != 4 or found[:2] != (2, num_features) or 0 in found:
         raise ValueError(f"two crops give {found}, not (2, {num_features}, h, w)")
     return num_features, found[2], found[3]
-
-
-def reason_of(error: Exception) -> str:
-    """What others' code says went wrong, as the end of a line of ours."""
-    return " ".join(str(error).split())[:120] or type(error).__name__

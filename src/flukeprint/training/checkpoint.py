@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, reason_of
 from flukeprint.files import write_bytes
 
 KEPT = 2
@@ -70,10 +70,9 @@ def _unpacked(data: bytes, path: Path) -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and zipfile raise their own kinds
-        reason = " ".join(str(error).split())[:120]
         raise FlukeprintError(
             f"{path}: not a checkpoint of flukeprint's, or one of another torch; delete it to go "
-            f"on from the one before: {reason}"
+            f"on from the one before: {reason_of(error)}"
         ) from None
     if not isinstance(state, dict):
         raise FlukeprintError(f"{path}: holds no training state; delete it to use the one before")

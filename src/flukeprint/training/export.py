@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from flukeprint.cache import Cache
 from flukeprint.collection import Collection, read_collection
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, reason_of
 from flukeprint.evaluate import Report
-from flukeprint.files import read_json
-from flukeprint.model import Manifest, Model, make_model, save_model
+from flukeprint.files import check_archive, read_json
+from flukeprint.model import MANIFEST, Manifest, Model, make_model, save_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import Split
@@ -66,8 +66,9 @@ def load_network(folder: RunFolder, config: TrainConfig, classes: int) -> Traine
             f"{folder.weights}: {error.strerror}; has the run finished?"
         ) from None
     except Exception as error:  # safetensors and torch raise their own kinds
-        reason = " ".join(str(error).split())[:200]
-        raise FlukeprintError(f"{folder.weights}: not this run's weights: {reason}") from None
+        raise FlukeprintError(
+            f"{folder.weights}: not this run's weights: {reason_of(error)}"
+        ) from None
     return network.eval()
 
 
@@ -89,8 +90,9 @@ def export(
 
     Raises:
         FlukeprintError: a folder is not a finished run, the runs do not go together, or the file
-            cannot be written.
+            cannot be written, or is there and no model.
     """
+    check_archive(out, MANIFEST)  # before minutes of reading photos
     folder = RunFolder(run)
     facts, result = _facts_and_result(folder)
     config, split = read_config(folder.config, []), read_split(folder.split)

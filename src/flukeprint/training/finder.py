@@ -9,7 +9,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from flukeprint.collection import Collection
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, reason_of
 from flukeprint.files import write_bytes
 from flukeprint.progress import Progress
 from flukeprint.records import Split, Table
@@ -42,9 +42,8 @@ def load_localiser(folder: RunFolder) -> FlukeNet | None:
     try:
         network.load_state_dict(from_safetensors(folder.localiser.read_bytes()))
     except Exception as error:  # safetensors and torch raise their own kinds
-        reason = " ".join(str(error).split())[:120]
         raise FlukeprintError(
-            f"{folder.localiser}: damaged; delete it and run the training again: {reason}"
+            f"{folder.localiser}: damaged; delete it and run the training again: {reason_of(error)}"
         ) from None
     return network.eval()
 

@@ -20,9 +20,8 @@ from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import Report, answers_of
 from flukeprint.files import check_outside, make_folder, read_json, write_text
-from flukeprint.forecasts import ANSWERS
 from flukeprint.progress import Progress, no_progress
-from flukeprint.records import NEW_WHALE, Interval, whale_apart
+from flukeprint.records import ANSWERS, NEW_WHALE, Interval, whale_apart
 from flukeprint.scoring import RUN_MODEL
 from flukeprint.tables import fingerprint
 from flukeprint.training.config import TrainConfig

@@ -19,8 +19,8 @@ from huggingface_hub import hf_hub_url, try_to_load_from_cache
 from safetensors.torch import load as from_safetensors
 from torch import Tensor, nn
 
-from flukeprint.errors import FlukeprintError
-from flukeprint.training.backbones import BACKBONES, reason_of
+from flukeprint.errors import FlukeprintError, reason_of
+from flukeprint.training.backbones import BACKBONES
 
 _OURS = "backbone."
 _COUNTER = "num_batches_tracked"

@@ -14,13 +14,15 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from flukeprint.errors import Diverged, FlukeprintError
+from flukeprint.collection import Collection, read_collection
+from flukeprint.errors import Diverged, FlukeprintError, reason_of
 from flukeprint.files import check_outside, read_json, write_bytes, write_text
 from flukeprint.plotting import CORAL, QUIET, SEA, png_of
 from flukeprint.progress import Progress, no_progress
@@ -148,6 +150,8 @@ def search(
     with RunFolder(out).locked():
         folder.open(facts)
         study = Study(folder.study, spans, config.seed)
+        collection: Collection | None = None
+        finders = [RunFolder(folder.trial(number)).localiser for number in range(trials)]
         for number in range(trials):
             trial = study.take_up(number)
             if trial.state.is_finished():
@@ -156,7 +160,18 @@ def search(
             run, tried = folder.trial(number), replace(short, **trial.params)
             report(f"{run.name} of {trials}: {named}")
             started = time.monotonic()
-            value, reason = _run(data, run, tried, device, progress, report)
+            if collection is None:
+                collection = read_collection(data, progress)
+            # All trials have one split and one finder: only how the network learns differs.
+            training = partial(
+                train,
+                data,
+                device=device,
+                progress=progress,
+                collection=collection,
+                finder=next((place for place in finders if place.is_file()), None),
+            )
+            value, reason = _run(training, run, tried, report)
             study.finish(number, value, reason, seconds=round(time.monotonic() - started, 2))
             ended = f"failed: {reason}" if reason else f"validation MAP@5 {value:.4f}"
             report(f"{run.name}: {ended}")
@@ -180,7 +195,7 @@ def search(
 
 
 def _run(
-    data: Path, out: Path, config: TrainConfig, device: str, progress: Progress, report: Report
+    training: Callable[..., dict[str, Any]], out: Path, config: TrainConfig, report: Report
 ) -> tuple[float | None, str]:
     """Train one trial: its validation MAP@5, or None and why there is none."""
 
@@ -188,9 +203,9 @@ def _run(
         return report(f"{out.name}: {line}")
 
     try:
-        result = train(data, out, config, device=device, progress=progress, report=tell)
+        result = training(out, config, report=tell)
     except Diverged as error:  # any other error, a full disk say, would stop every trial alike
-        return None, " ".join(str(error).split())
+        return None, reason_of(error)
     return float(result["map5"]), ""
 
 

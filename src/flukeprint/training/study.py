@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, reason_of
 from flukeprint.files import write_bytes
 from flukeprint.training.spaces import Span
 
@@ -44,9 +44,9 @@ class Study:
                 load_if_exists=True,
             )
         except Exception as error:  # a line that is no step of Optuna's fails in many ways
-            reason = " ".join(str(error).split())[:120]
             raise FlukeprintError(
-                f"{path}: damaged or not to be read; search again into another folder: {reason}"
+                f"{path}: damaged or not to be read; search again into another folder: "
+                f"{reason_of(error)}"
             ) from None
 
     def take_up(self, number: int) -> FrozenTrial:

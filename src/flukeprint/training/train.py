@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
-from flukeprint.files import check_outside
+from flukeprint.files import check_outside, write_bytes
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import NEW_WHALE, Split, Table
 from flukeprint.splits import read_split, write_split
@@ -46,11 +46,13 @@ def train(
     progress: Progress = no_progress,
     report: Callable[[str], object] = lambda line: None,
     collection: Collection | None = None,
+    finder: Path | None = None,
 ) -> dict[str, Any]:
     """Train on a labelled collection into the folder ``out``; a run that was cut is resumed.
 
     Published weights to begin with are read, or fetched, before the run begins. ``collection`` is
-    what ``data`` holds, where that has been read already.
+    what ``data`` holds, where that has been read already. ``finder`` is the file of another
+    run's, of the same split and settings for it, to be taken over in place of training one.
 
     Returns the best epoch's validation scores, as ``out/result.json`` holds them.
 
@@ -82,6 +84,8 @@ def train(
             unnamed = f", {len(taught) - len(names)} of nobody" if len(taught) > len(names) else ""
             report(f"{len(names)} unlabelled photos of {len(set(names))} whales join in{unnamed}")
         keep_seen(folder, collection, outer, taught, before)
+        if finder is not None and config.localise and not folder.localiser.exists():
+            write_bytes(folder.localiser, finder.read_bytes())
         localiser = find_flukes(data, collection.table, inner, config, folder, progress)
         if localiser is not None:
             report(check_localiser(localiser, data, collection, inner))

@@ -14,8 +14,7 @@ from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import Report
 from flukeprint.files import make_folder, read_json, write_text
-from flukeprint.forecasts import ANSWERS
-from flukeprint.records import NEW_WHALE
+from flukeprint.records import ANSWERS, NEW_WHALE
 from flukeprint.scoring import write_queries
 from flukeprint.tables import csv_rows
 from flukeprint.training.bench.rows import Scored

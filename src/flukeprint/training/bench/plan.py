@@ -111,6 +111,7 @@ def _job(system: System, stage: str, config: TrainConfig, out: Path) -> Job:
             head_epochs=scaled.head_epochs if config.head_epochs else 0,
             validate_every=scaled.validate_every,
             weights=begun.weights,
+            pretrained=begun.pretrained,
         )
     return Job(system.name, stage, config, folder)
 

@@ -59,7 +59,7 @@ class Scored:
                 gain_over_new_whale=_maybe_interval(raw.get("gain_over_new_whale")),
                 gain_over_stanford_cnn=_maybe_interval(raw.get("gain_over_stanford_cnn")),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FlukeprintError(f"not the scores of a bench: {error!r}") from None
 
 

@@ -18,13 +18,12 @@ from flukeprint.evaluate import (
     gallery_of,
     query_rows,
 )
-from flukeprint.forecasts import ANSWERS
 from flukeprint.identify import likeness_of
 from flukeprint.model import Model, load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.rank import GalleryIndex, nearest
-from flukeprint.records import NEW_WHALE, Split, Table, whale_apart
+from flukeprint.records import ANSWERS, NEW_WHALE, Split, Table, whale_apart
 from flukeprint.scoring import RUN_MODEL
 from flukeprint.splits import read_split
 from flukeprint.training.bench.rows import Scored, collapse_share
