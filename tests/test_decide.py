@@ -231,6 +231,15 @@ def test_among_more_whales_the_same_likeness_tells_less() -> None:
         assert beliefs.whales[0, 0] == pytest.approx(factor / (1 + count * factor))
 
 
+def test_great_likeness_tells_more_than_in_proportion() -> None:
+    alike = Likeness(np.array([[0.5, -0.5]], np.float32), np.array([0.5], np.float32))
+    calibration = Calibration(2.0, 0.0, 0.0, 0.0, 0.0, likeness_curve=4.0)
+    beliefs = believe(alike, calibration)
+    # exp(2 * 0.5 + 4 * 0.25), and exp(-1): below 0 nothing is curved; "new" has 1 beside its own.
+    weights = np.array([math.exp(2.0), math.exp(-1.0), 1.0 + math.exp(2.0)])
+    assert beliefs.whales[0].tolist() == pytest.approx((weights / weights.sum())[:2].tolist())
+
+
 def test_a_photo_may_be_like_none_of_its_own_whale() -> None:
     unlike = Likeness(np.array([[-9.0, -9.0]], np.float32), np.array([-np.inf], np.float32))
     beliefs = believe(unlike, replace(PLAIN, unlike_log_odds=math.log(0.5)))

@@ -5,16 +5,19 @@ best photo of an unidentified whale of likeness t, and a background r (how alike
 whales that it is not)::
 
     weight(whale k) = often_k * ((W / 1000) ** size_power
-                                 * exp(known_log_odds + likeness_gain * s_k - background_gain * r)
+                                 * exp(known_log_odds + worth(s_k) - background_gain * r)
                                  + exp(unlike_log_odds) / W)
-    weight(new)     = 1 + exp(unidentified_log_odds + likeness_gain * t - background_gain * r)
+    weight(new)     = 1 + exp(unidentified_log_odds + worth(t) - background_gain * r)
+    worth(s)        = likeness_gain * s + likeness_curve * max(s, 0) ** 2
     probability     = weight / sum of all weights
 
 ``often_k`` is the whale's number of photos to the power of ``abundance``, divided by its mean over
 all whales: whoever was met often will be met again. Some photos are like no photo of their own
 whale; without ``unlike_log_odds``, the odds of that, they would teach the fit to doubt every match.
-W is the number of whales in the catalogue: the more there are, the more strangers are alike by
-chance, and a weak network needs ``size_power`` to tell how much that is worth.
+Likeness is worth more the more of it there is: without ``likeness_curve`` whales that stand first
+are given too little. W is the number of whales in the catalogue: the more there are, the more
+strangers are alike by chance, and a weak network needs ``size_power`` to tell how much that is
+worth.
 
 The background is what lets one fit serve catalogues of forty whales and of four thousand, and of
 another ocean: among more whales, or among whales that the network tells apart less well, strangers
@@ -56,10 +59,18 @@ class Calibration:
     unlike_log_odds: float = NEVER
     abundance: float = 0.0
     size_power: float = 0.0
+    likeness_curve: float = 0.0
 
     def known_among(self, whales: int) -> float:
         """``known_log_odds`` in a catalogue of so many whales."""
         return self.known_log_odds + self.size_power * math.log(max(whales, 1) / USUAL_SIZE)
+
+    def worth(self, likeness: NDArray[np.floating]) -> NDArray[np.float64]:
+        """What likenesses add to the log-odds; -inf (nothing to be like) stays so."""
+        there = np.isfinite(likeness)
+        alike = np.where(there, likeness, 0.0).astype(np.float64)
+        curved = self.likeness_curve * np.maximum(alike, 0.0) ** 2
+        return np.where(there, self.likeness_gain * alike + curved, -np.inf)
 
     def to_dict(self) -> dict[str, float]:
         """As a model's manifest keeps it."""
@@ -106,16 +117,15 @@ def believe_together(likeness: Likeness, calibration: Calibration) -> Beliefs:
 
 def _log_weights(likeness: Likeness, calibration: Calibration) -> NDArray[np.float64]:
     """Logarithms of the weights of W whales and of "new": (Q, W + 1) float64."""
-    gain = calibration.likeness_gain
     background = likeness.background()
     background = np.where(np.isnan(background), calibration.usual_background, background)
     against = calibration.background_gain * background
     known = calibration.known_among(likeness.whales.shape[1])
-    whales = known + _times(gain, likeness.whales) - against[:, None]
+    whales = known + calibration.worth(likeness.whales) - against[:, None]
     unlike = calibration.unlike_log_odds - np.log(max(whales.shape[1], 1))
     whales = np.where(np.isneginf(whales), whales, np.logaddexp(whales, unlike))
     whales = whales + log_often(likeness.photos, calibration.abundance)
-    unidentified = calibration.unidentified_log_odds + _times(gain, likeness.new) - against
+    unidentified = calibration.unidentified_log_odds + calibration.worth(likeness.new) - against
     return np.column_stack([whales, np.logaddexp(0.0, unidentified)])
 
 
@@ -172,12 +182,6 @@ def log_often(photos: NDArray[np.int64] | None, abundance: float) -> NDArray[np.
         return 0.0
     powers = abundance * np.log(photos)
     return np.asarray(powers - np.log(np.exp(powers).mean()))
-
-
-def _times(gain: float, likeness: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The product, but -inf (nothing to be like) stays so whatever the gain."""
-    there = np.isfinite(likeness)
-    return np.where(there, gain * np.where(there, likeness, 0.0).astype(np.float64), -np.inf)
 
 
 def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -83,7 +83,7 @@ def log_odds(
     whales, but for how often that whale is met: a photo more under a name would make the name
     likelier. Some photos are like none of their own whale's; the log-odds fall no lower than that.
     """
-    found = by.known_among(whales) + by.likeness_gain * alike - by.background_gain * background
+    found = by.known_among(whales) + by.worth(alike) - by.background_gain * background
     return np.asarray(np.logaddexp(found, by.unlike_log_odds - math.log(max(whales, 1))))
 
 

@@ -46,6 +46,16 @@ def test_the_fit_finds_what_the_number_of_whales_is_worth() -> None:
     assert fit_calibration(cases).size_power == pytest.approx(-0.7, abs=0.1)
 
 
+def test_the_fit_finds_how_likeness_is_curved() -> None:
+    rng = np.random.default_rng(5)
+    true = replace(TRUE, likeness_gain=4.0, likeness_curve=16.0)
+    whales = rng.normal(0.2, 0.25, (8_000, WHALES)).clip(-1, 1).astype(np.float32)
+    likeness = Likeness(whales, np.full(8_000, -np.inf, np.float32))
+    fit = fit_calibration([Case(likeness, _answered(likeness, true, rng))])
+    assert fit.likeness_curve == pytest.approx(16.0, abs=2.5)
+    assert fit.likeness_gain == pytest.approx(4.0, abs=2.5)
+
+
 def _answered(
     likeness: Likeness, calibration: Calibration, rng: np.random.Generator
 ) -> NDArray[np.int64]:

@@ -36,16 +36,19 @@ FITTED = (
     "unlike_log_odds",
     "abundance",
     "size_power",
+    "likeness_curve",
 )
 # By the kind of the model.
 _PRIORS = {
     "embedding": _Prior(
-        (12.0, 4.0, -4.0, -8.0, -3.0, 0.0, 0.0), (20.0, 10.0, 20.0, 10.0, 3.0, 1.0, 1.0), 0.3
+        (12.0, 4.0, -4.0, -8.0, -3.0, 0.0, 0.0, 0.0),
+        (20.0, 10.0, 20.0, 10.0, 3.0, 1.0, 1.0, 20.0),
+        0.3,
     ),
     # Logits are made to be exponents as they are: a gain of 1 gives the network's own odds.
-    # It has one catalogue, which tells nothing of other sizes.
+    # It has one catalogue, which tells nothing of other sizes; and no curve, logits are exponents.
     "softmax": _Prior(
-        (1.0, 0.3, 0.0, 0.0, -3.0, 0.0, 0.0), (2.0, 2.0, 20.0, 20.0, 3.0, 1.0, 0.0), 0.0
+        (1.0, 0.3, 0.0, 0.0, -3.0, 0.0, 0.0, 0.0), (2.0, 2.0, 20.0, 20.0, 3.0, 1.0, 0.0, 0.0), 0.0
     ),
 }
 
@@ -132,15 +135,20 @@ def _tensors(case: Case, background: NDArray[np.float64]) -> _Part:
 
 def _surprise(values: Tensor, part: _Part) -> Tensor:
     """Mean negative log-likelihood of the true answers; see :func:`flukeprint.decide.believe`."""
-    gain, background_gain, known, odd, unlike, abundance, size_power = values
+    gain, background_gain, known, odd, unlike, abundance, size_power, curve = values
+
+    def worth(alike: Tensor) -> Tensor:
+        added: Tensor = gain * alike + curve * alike.clamp(min=0.0).square()
+        return added
+
     # Likeness is -inf where the gallery has no unidentified whale. Its gradient would be 0 * inf.
     none = torch.isneginf(part.unidentified)
     against = background_gain * part.background
-    strange = odd + gain * part.unidentified.masked_fill(none, 0.0) - against
+    strange = odd + worth(part.unidentified.masked_fill(none, 0.0)) - against
     new = torch.nn.functional.softplus(strange).masked_fill(none, 0.0)
     count = part.whales.shape[1]
     known = known + size_power * np.log(count / USUAL_SIZE)
-    alike = known + gain * part.whales - against[:, None]
+    alike = known + worth(part.whales) - against[:, None]
     often = abundance * part.log_photos
     often = often - torch.logsumexp(often, dim=0) + np.log(count)
     whales = torch.logaddexp(alike, (unlike - np.log(count)).expand_as(alike)) + often
