@@ -88,13 +88,27 @@ def fit_calibration(cases: Sequence[Case], kind: str = "embedding") -> Calibrati
     ]
     heft = sum(case.weight for case in cases)
     pull = heft / (2 * sum(len(case.truth) for case in cases))
-    start, spread = torch.tensor(prior.start).double(), torch.tensor(prior.spread).double()
+    values = _fitted(parts, prior.start, prior.spread, pull)
+    if values[-1] < 0:  # the curve
+        # Bent down, a few odd queries would have the most alike be the least likely.
+        values = _fitted(parts, prior.start, (*prior.spread[:-1], 0.0), pull)
+    return _calibration(values, usual)
+
+
+def _fitted(
+    parts: Sequence[tuple[_Part, float]],
+    start: Sequence[float],
+    spread: Sequence[float],
+    pull: float,
+) -> list[float]:
+    """The likeliest values, pulled to ``start``; a number without any ``spread`` stays there."""
+    begin, scale = torch.tensor(start).double(), torch.tensor(spread).double()
     beliefs = torch.zeros(len(FITTED), dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([beliefs], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        values = start + beliefs * spread
+        values = begin + beliefs * scale
         total = pull * beliefs.square().sum()
         for part, weight in parts:
             total = total + weight * _surprise(values, part)
@@ -102,7 +116,8 @@ def fit_calibration(cases: Sequence[Case], kind: str = "embedding") -> Calibrati
         return total
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return _calibration((start + beliefs * spread).detach().tolist(), usual)
+    found: list[float] = (begin + beliefs * scale).detach().tolist()
+    return found
 
 
 def _calibration(values: Sequence[float], usual_background: float) -> Calibration:
