@@ -25,7 +25,9 @@ BEGINS = MappingProxyType(
         "lines": '{"format":"flukeprint catalogue"',
     }
 )
-"""How the files of the forms begin that are files; no other file is written over."""
+HOLDS = MappingProxyType({"darwin-core": "meta.xml"})
+"""How the files of the forms begin that are files, and what one among them holds, a zip file as
+many are; no other file is written over."""
 
 
 @click.command()
@@ -68,7 +70,7 @@ def export(
     from flukeprint.catalogue.lines import write_lines
     from flukeprint.exports import FORMATS as WRITERS
     from flukeprint.exports import Exporting, matches_file
-    from flukeprint.files import check_archive, check_outputs
+    from flukeprint.files import check_outputs
 
     with open_to_read(file, root) as book:
         photos, names, shares = book.moment()
@@ -76,9 +78,8 @@ def export(
         kept = [file, *(book.root / path for one in photos for path in one.paths)]
         begins = {"OUT": BEGINS[form]} if form in BEGINS else {}
         outputs = {"OUT": out, "capture-history": beside}
-        check_outputs(outputs, kept, folders=form not in BEGINS, begins=begins)
-        if form == "darwin-core":
-            check_archive(out, "meta.xml")
+        holds = {"OUT": HOLDS[form]} if form in HOLDS else {}
+        check_outputs(outputs, kept, folders=form not in BEGINS, begins=begins, holds=holds)
         if form == "lines":
             rows = write_lines(file, out, embeddings=not no_embeddings)
             rows_text = ", ".join(f"{count:,} {table}" for table, count in rows.items() if count)

@@ -65,12 +65,10 @@ class Calibration:
         """``known_log_odds`` in a catalogue of so many whales."""
         return self.known_log_odds + self.size_power * math.log(max(whales, 1) / USUAL_SIZE)
 
-    def worth(self, likeness: NDArray[np.floating]) -> NDArray[np.float64]:
-        """What likenesses add to the log-odds; -inf (nothing to be like) stays so."""
-        there = np.isfinite(likeness)
-        alike = np.where(there, likeness, 0.0).astype(np.float64)
-        curved = self.likeness_curve * np.maximum(alike, 0.0) ** 2
-        return np.where(there, self.likeness_gain * alike + curved, -np.inf)
+    def worth(self, likeness: NDArray[np.floating]) -> NDArray[np.floating]:
+        """What finite likenesses add to the log-odds."""
+        curved = self.likeness_curve * np.maximum(likeness, 0.0) ** 2
+        return np.asarray(self.likeness_gain * likeness + curved)
 
     def to_dict(self) -> dict[str, float]:
         """As a model's manifest keeps it."""
@@ -121,11 +119,11 @@ def _log_weights(likeness: Likeness, calibration: Calibration) -> NDArray[np.flo
     background = np.where(np.isnan(background), calibration.usual_background, background)
     against = calibration.background_gain * background
     known = calibration.known_among(likeness.whales.shape[1])
-    whales = known + calibration.worth(likeness.whales) - against[:, None]
+    whales = known + _worth(likeness.whales, calibration) - against[:, None]
     unlike = calibration.unlike_log_odds - np.log(max(whales.shape[1], 1))
     whales = np.where(np.isneginf(whales), whales, np.logaddexp(whales, unlike))
     whales = whales + log_often(likeness.photos, calibration.abundance)
-    unidentified = calibration.unidentified_log_odds + calibration.worth(likeness.new) - against
+    unidentified = calibration.unidentified_log_odds + _worth(likeness.new, calibration) - against
     return np.column_stack([whales, np.logaddexp(0.0, unidentified)])
 
 
@@ -182,6 +180,13 @@ def log_often(photos: NDArray[np.int64] | None, abundance: float) -> NDArray[np.
         return 0.0
     powers = abundance * np.log(photos)
     return np.asarray(powers - np.log(np.exp(powers).mean()))
+
+
+def _worth(likeness: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float64]:
+    """What likeness adds to the log-odds, but -inf (nothing to be like) stays so."""
+    there = np.isfinite(likeness)
+    alike = np.where(there, likeness, 0.0).astype(np.float64)
+    return np.where(there, calibration.worth(alike), -np.inf)
 
 
 def _log_sum(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from flukeprint.errors import FlukeprintError
 
-NO_BEGINNINGS: Mapping[str, str] = MappingProxyType({})
+NO_MARKS: Mapping[str, str] = MappingProxyType({})
 
 
 @contextmanager
@@ -93,12 +93,13 @@ def check_outputs(
     inputs: Iterable[Path],
     *,
     folders: bool = False,
-    begins: Mapping[str, str] = NO_BEGINNINGS,
+    begins: Mapping[str, str] = NO_MARKS,
+    holds: Mapping[str, str] = NO_MARKS,
 ) -> None:
     """Refuse to write over what is read, one result over another, or where nothing can be written.
 
-    Outputs are files, or ``folders``. ``begins`` says with what text an option's files begin: a
-    file that is there and begins otherwise is somebody's own.
+    Outputs are files, or ``folders``. ``begins`` says with what text an option's files begin, and
+    ``holds`` what its zip files hold: a file that is there and differs is somebody's own.
 
     Raises:
         FlukeprintError: an output, by its option's name, is one of the inputs, another output or
@@ -115,7 +116,7 @@ def check_outputs(
         if place in written:
             raise FlukeprintError(f"{option} {path}: {written[place]} goes there; name another")
         check_writable(path, folder=folders)
-        if option in begins and not _begins(path, begins[option]):
+        if not _begins(path, begins.get(option, "")) or not _holds(path, holds.get(option)):
             raise FlukeprintError(
                 f"{option} {path}: another kind of file is there; delete it or name another"
             )
@@ -130,6 +131,19 @@ def _begins(path: Path, text: str) -> bool:
     except OSError:
         return True
     return start.startswith(text.encode()) or not start
+
+
+def _holds(path: Path, member: str | None) -> bool:
+    """Whether a file, if there is one with anything in it, is a zip file with a member."""
+    if member is None or not os.path.isfile(path) or not path.stat().st_size:
+        return True
+    import zipfile  # what --help must not wait for
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return member in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
@@ -147,26 +161,6 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
         raise FlukeprintError(f"{path}: cannot be written: {nearest} is not a folder; name another")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise FlukeprintError(f"{path}: cannot be written: you may not write in {nearest}")
-
-
-def check_archive(path: Path, member: str) -> None:
-    """Refuse to write a zip file over one that holds no such ``member``: it is somebody's own.
-
-    Raises:
-        FlukeprintError: another kind of file is there, or :func:`check_writable` refuses it.
-    """
-    import zipfile  # what --help must not wait for
-
-    check_writable(path)
-    if not os.path.isfile(path) or not path.stat().st_size:
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            ours = member in archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
-        ours = False
-    if not ours:
-        raise FlukeprintError(f"{path}: another kind of file is there; delete it or name another")
 
 
 def beside(path: Path, ending: str) -> Path:

@@ -53,7 +53,9 @@ def test_columns_without_anything_are_left_away(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("error", [FlukeprintError("the disk is full"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [FlukeprintError("the disk is full"), KeyboardInterrupt("the disk is full")]
+)
 def test_sheets_are_all_there_or_none(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,7 +65,7 @@ def test_sheets_are_all_there_or_none(
         path.write_text(text)
 
     monkeypatch.setattr(wildbook, "write_text", stopped)
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error), match="disk is full"):
         write(exporting(*(photo(n, date="2020") for n in range(1, 402))), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -19,7 +19,7 @@ from flukeprint.cache import Cache
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError, reason_of
 from flukeprint.evaluate import Report
-from flukeprint.files import check_archive, read_json
+from flukeprint.files import check_outputs, read_json
 from flukeprint.model import MANIFEST, Manifest, Model, make_model, save_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
@@ -92,7 +92,7 @@ def export(
         FlukeprintError: a folder is not a finished run, the runs do not go together, or the file
             cannot be written, or is there and no model.
     """
-    check_archive(out, MANIFEST)  # before minutes of reading photos
+    check_outputs({"--out": out}, (), holds={"--out": MANIFEST})  # before minutes of reading photos
     folder = RunFolder(run)
     facts, result = _facts_and_result(folder)
     config, split = read_config(folder.config, []), read_split(folder.split)

@@ -68,8 +68,11 @@ def find_flukes(
     config: TrainConfig,
     folder: RunFolder,
     progress: Progress,
+    finder: Path | None = None,
 ) -> FlukeNet | None:
     """The run's fluke finder: trained now, unless the folder has it; None on whole photos.
+
+    ``finder`` is a file of another run's to take over in place of training one.
 
     Raises:
         FlukeprintError: there is no box to learn from, or the folder's file is damaged.
@@ -79,6 +82,9 @@ def find_flukes(
     found = load_localiser(folder)
     if found is not None:
         return found
+    if finder is not None:
+        write_bytes(folder.localiser, finder.read_bytes())
+        return load_localiser(folder)
     drawn, listing = drawn_boxes(config), boxes_file(data)
     by_hand = no_boxes()
     if listing.is_file():

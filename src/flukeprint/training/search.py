@@ -14,15 +14,15 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from flukeprint.collection import Collection, read_collection
-from flukeprint.errors import Diverged, FlukeprintError, reason_of
+from flukeprint.collection import read_collection
+from flukeprint.errors import Diverged, FlukeprintError
 from flukeprint.files import check_outside, read_json, write_bytes, write_text
 from flukeprint.plotting import CORAL, QUIET, SEA, png_of
 from flukeprint.progress import Progress, no_progress
@@ -71,6 +71,11 @@ class SearchFolder:
     def trial(self, number: int) -> Path:
         """The run folder of a trial."""
         return self.path / f"trial-{number:03d}"
+
+    def finder(self) -> Path | None:
+        """The first trial's fluke finder, once there is one."""
+        localiser = RunFolder(self.trial(0)).localiser
+        return localiser if localiser.is_file() else None
 
     def open(self, facts: dict[str, Any]) -> None:
         """Begin the search, or go on with the one that was begun with the same facts.
@@ -150,8 +155,8 @@ def search(
     with RunFolder(out).locked():
         folder.open(facts)
         study = Study(folder.study, spans, config.seed)
-        collection: Collection | None = None
-        finders = [RunFolder(folder.trial(number)).localiser for number in range(trials)]
+        read = cache(partial(read_collection, data, progress))  # not where all trials are done
+        begin = partial(train, data, device=device, progress=progress)
         for number in range(trials):
             trial = study.take_up(number)
             if trial.state.is_finished():
@@ -160,17 +165,8 @@ def search(
             run, tried = folder.trial(number), replace(short, **trial.params)
             report(f"{run.name} of {trials}: {named}")
             started = time.monotonic()
-            if collection is None:
-                collection = read_collection(data, progress)
             # All trials have one split and one finder: only how the network learns differs.
-            training = partial(
-                train,
-                data,
-                device=device,
-                progress=progress,
-                collection=collection,
-                finder=next((place for place in finders if place.is_file()), None),
-            )
+            training = partial(begin, collection=read(), finder=folder.finder())
             value, reason = _run(training, run, tried, report)
             study.finish(number, value, reason, seconds=round(time.monotonic() - started, 2))
             ended = f"failed: {reason}" if reason else f"validation MAP@5 {value:.4f}"
@@ -205,7 +201,7 @@ def _run(
     try:
         result = training(out, config, report=tell)
     except Diverged as error:  # any other error, a full disk say, would stop every trial alike
-        return None, reason_of(error)
+        return None, " ".join(str(error).split())
     return float(result["map5"]), ""
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
-from flukeprint.files import check_outside, write_bytes
+from flukeprint.files import check_outside
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import NEW_WHALE, Split, Table
 from flukeprint.splits import read_split, write_split
@@ -84,9 +84,7 @@ def train(
             unnamed = f", {len(taught) - len(names)} of nobody" if len(taught) > len(names) else ""
             report(f"{len(names)} unlabelled photos of {len(set(names))} whales join in{unnamed}")
         keep_seen(folder, collection, outer, taught, before)
-        if finder is not None and config.localise and not folder.localiser.exists():
-            write_bytes(folder.localiser, finder.read_bytes())
-        localiser = find_flukes(data, collection.table, inner, config, folder, progress)
+        localiser = find_flukes(data, collection.table, inner, config, folder, progress, finder)
         if localiser is not None:
             report(check_localiser(localiser, data, collection, inner))
         lesson, validation = lesson_of(collection, inner, taught, config, localiser, progress)
