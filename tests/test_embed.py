@@ -23,6 +23,7 @@ from flukeprint.look import Shrunk
 from flukeprint.model import Model
 from flukeprint.network import Network
 from flukeprint.photos import read_photo
+from flukeprint.records import Box
 from tests.tiny import Pixels, dark, make_model, make_picky_model, picture, seen, tinted
 
 
@@ -191,6 +192,26 @@ def test_another_models_cache_is_not_used(
     network = Counting(other)
     embed_photos(photos, network, Cache(tmp_path / "cache", other.id))
     assert network.embedded == 10
+
+
+def test_a_photo_with_a_box_is_kept_beside_itself(
+    photos: list[Path], tiny_model: Model, tmp_path: Path
+) -> None:
+    """Each box makes another embedding, made once; none takes the place of the model's own."""
+    sha256 = embed_photos(photos[:1], Network(tiny_model)).embeddings.hashes[0]
+    asked: list[dict[str, Box]] = [{}, *({sha256: Box(0.0, 0.0, x1, 1.0)} for x1 in (0.5, 0.6))]
+
+    def vectors(network: Network) -> list[list[float]]:
+        cache = Cache(tmp_path / "cache", tiny_model.id)
+        made = [embed_photos(photos[:2], network, cache, boxes=boxes) for boxes in asked]
+        assert {one.embeddings.hashes[0] for one in made} == {sha256}
+        return [one.embeddings.vectors[0].tolist() for one in made]
+
+    first, second = Counting(tiny_model), Counting(tiny_model)
+    own, half, more = vectors(first)
+    assert own != half != more != own
+    assert vectors(second) == [own, half, more]
+    assert (first.embedded, second.embedded) == (4, 0)
 
 
 def shards(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Embeddings kept on disk, keyed by the photo's hash and the model's id.
+"""Embeddings kept on disk, keyed by the photo's hash (and box) and the model's id.
 
 One folder per model holds shards that are never changed once written, so that two runs at a time
 cannot spoil each other's work, and ``files.json``, which remembers the hash of a file whose size

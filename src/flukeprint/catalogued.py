@@ -133,7 +133,7 @@ def known_vectors(
     vectors.update(zip(done.embeddings.hashes, kept_as, strict=True))
     if note:
         keep_seen(catalogue, done.embeddings, done.looks, {photo.sha256: photo for photo in there})
-    vectors.update(_corrected(catalogue.root, photos, wanted, network))
+    vectors.update(_corrected(catalogue.root, photos, wanted, network, cache))
     unread = {there[place].sha256: failure.reason for place, failure in done.failures.items()}
     failures = tuple(
         Failure(places[sha256], unread.get(sha256) or _why_missing(places[sha256]))
@@ -144,12 +144,16 @@ def known_vectors(
 
 
 def _corrected(
-    root: Path, photos: Sequence[PhotoNow], wanted: set[str], network: Network
+    root: Path,
+    photos: Sequence[PhotoNow],
+    wanted: set[str],
+    network: Network,
+    cache: Cache | None,
 ) -> dict[str, NDArray[np.float32]]:
     """Embeddings of photos whose box a person corrected; one that is not at hand keeps its old."""
     boxes = {photo.sha256: photo.box for photo in photos if photo.box and photo.sha256 in wanted}
     places = [place_of(root, photo) for photo in photos if photo.sha256 in boxes]
-    done = embed_photos([p for p in places if os.path.isfile(p)], network, boxes=boxes)
+    done = embed_photos([p for p in places if os.path.isfile(p)], network, cache, boxes=boxes)
     return dict(zip(done.embeddings.hashes, done.embeddings.vectors, strict=True))
 
 
@@ -183,14 +187,18 @@ def with_remembered(
 
 
 def look_again(
-    done: EmbeddedPhotos, paths: Sequence[Path], photos: Sequence[PhotoNow], network: Network
+    done: EmbeddedPhotos,
+    paths: Sequence[Path],
+    photos: Sequence[PhotoNow],
+    network: Network,
+    cache: Cache | None,
 ) -> EmbeddedPhotos:
     """What was embedded, but with the boxes that people corrected."""
     boxes = {photo.sha256: photo.box for photo in photos if photo.box}
     rows = [row for row, sha256 in enumerate(done.embeddings.hashes) if sha256 in boxes]
     if not rows:
         return done
-    again = embed_photos([paths[done.places[row]] for row in rows], network, boxes=boxes)
+    again = embed_photos([paths[done.places[row]] for row in rows], network, cache, boxes=boxes)
     vectors, looks = done.embeddings.vectors.copy(), list(done.looks)
     for row, place in enumerate(again.places):
         vectors[rows[place]] = again.embeddings.vectors[row]
@@ -229,7 +237,9 @@ def _why_missing(place: Path) -> str:
 def table_of(catalogue: Catalogue, photos: Sequence[PhotoNow], names: Mapping[int, str]) -> Table:
     """The gallery as a labelled collection, for what shows or writes answers."""
     rows = gallery_rows(photos, names)
-    places = {photo.sha256: place_of(catalogue.root, photo) for photo in photos}
+    wanted = {row.sha256 for row in rows}
+    there = (photo for photo in photos if photo.sha256 in wanted)
+    places = {photo.sha256: place_of(catalogue.root, photo) for photo in there}
     return Table(
         catalogue.path,
         tuple(

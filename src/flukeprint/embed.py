@@ -1,7 +1,8 @@
 """Photos to embeddings: look at them, run the embedder in batches, keep the results.
 
-Files with the same bytes are embedded once. What is kept is keyed by the photo's hash and the
-model's id, so a second run only does what is new and another model's embeddings are never used.
+Files with the same bytes are embedded once. What is kept is keyed by the photo's hash, the model's
+id and the box, where a person named one, so a second run only does what is new and what another
+model or another box made of a photo is never used.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flukeprint.cache import Cache, stamp_of
+from flukeprint.cache import Cache, Known, stamp_of
 from flukeprint.look import NO_BOXES, Shrunk, in_turn, is_enough, look, shrink
 from flukeprint.network import Network
 from flukeprint.photos import read_photo
@@ -46,8 +47,7 @@ def embed_photos(
 ) -> EmbeddedPhotos:
     """Embed photos in order; a bad photo is a failure on that photo.
 
-    ``boxes``, by SHA-256, are where a person says that the fluke is; photos with one want a cache
-    of their own, as the embedding is not what the model makes of the photo by itself.
+    ``boxes``, by SHA-256, are where a person says that the fluke is.
 
     ``progress`` is told how many photos were just finished. An interrupted run has saved all but
     its last few batches in the cache.
@@ -58,7 +58,7 @@ def embed_photos(
     waiting: list[Shrunk] = []
 
     def read(path: Path) -> Shrunk | Failure | str:
-        return _read(path, network, kept)
+        return _read(path, network, kept, boxes)
 
     try:
         with closing(in_turn(paths, read, network)) as reads:
@@ -81,36 +81,44 @@ def embed_photos(
             _embed_batch(waiting, network, kept, boxes)
     finally:
         kept.save()
-    for place in [place for place, sha in hashes.items() if not np.isfinite(kept[sha][0]).all()]:
+    known = {sha256: kept[_key(sha256, boxes)] for sha256 in hashes.values()}
+    for place in [place for place, sha in hashes.items() if not np.isfinite(known[sha][0]).all()]:
         failures[place] = Failure(paths[place], "the model makes nothing of it (not a number)")
         del hashes[place]
     there = list(hashes.values())
     return EmbeddedPhotos(
-        _collected(there, kept, network),
-        tuple(kept[sha256][1] for sha256 in there),
+        _collected(there, known, network),
+        tuple(known[sha256][1] for sha256 in there),
         np.array(list(hashes), dtype=np.int64),
         failures,
     )
 
 
-def _collected(hashes: list[str], kept: Cache, network: Network) -> Embeddings:
+def _collected(hashes: list[str], known: Mapping[str, Known], network: Network) -> Embeddings:
     size = network.model.manifest.embedding_size
     vectors = np.empty((len(hashes), size), dtype=np.float32)
     for row, sha256 in enumerate(hashes):
-        vectors[row] = kept[sha256][0]
+        vectors[row] = known[sha256][0]
     return Embeddings(vectors, tuple(hashes), network.model.id)
 
 
-def _read(path: Path, network: Network, kept: Cache) -> Shrunk | Failure | str:
+def _key(sha256: str, boxes: Mapping[str, Box]) -> str:
+    """Under which key a photo is kept: with a person's box it is another embedding."""
+    return f"{sha256} {boxes[sha256].corners}" if sha256 in boxes else sha256
+
+
+def _read(
+    path: Path, network: Network, kept: Cache, boxes: Mapping[str, Box] = NO_BOXES
+) -> Shrunk | Failure | str:
     """One photo to embed, why it cannot be, or the hash of one whose embedding is known."""
     known = kept.hash_of(path)
-    if known is not None and known in kept:
+    if known is not None and _key(known, boxes) in kept:
         return known
     stamp = stamp_of(path)
     photo = read_photo(path)
     if isinstance(photo, Failure):
         return photo
-    if photo.sha256 in kept:
+    if _key(photo.sha256, boxes) in kept:
         kept.remember(path, photo.sha256, stamp)
         return photo.sha256
     one = shrink(photo, network)
@@ -122,9 +130,10 @@ def _read(path: Path, network: Network, kept: Cache) -> Shrunk | Failure | str:
 def _embed_batch(
     batch: list[Shrunk], network: Network, kept: Cache, boxes: Mapping[str, Box]
 ) -> None:
-    fresh = list({photo.sha256: photo for photo in batch if photo.sha256 not in kept}.values())
+    unseen = [photo for photo in batch if _key(photo.sha256, boxes) not in kept]
+    fresh = list({photo.sha256: photo for photo in unseen}.values())
     if not fresh:
         return
     looks, cuts = look(fresh, network, boxes)
     for photo, seen, vector in zip(fresh, looks, network.embed(cuts), strict=True):
-        kept.add(photo.sha256, vector, seen)
+        kept.add(_key(photo.sha256, boxes), vector, seen)

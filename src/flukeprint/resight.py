@@ -136,7 +136,7 @@ def resight(
     by_hash = {photo.sha256: photo for photo in photos}
     if note:
         keep_seen(catalogue, done.embeddings, done.looks, by_hash)
-    done = look_again(done, paths, photos, network)
+    done = look_again(done, paths, photos, network, cache)
     denied = {
         photo.sha256: {names[one] for one in photo.not_individuals if one in names}
         for photo in photos
