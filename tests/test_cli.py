@@ -22,12 +22,11 @@ from flukeprint import cli
 from flukeprint.crops import crop, evened
 from flukeprint.model import Model, save_model
 from flukeprint.records import Box, Fluke
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Call
 from tests.tiny import TINY, dark, embedder_onnx, localiser_onnx, make_picky_model, picture
 
 SEEN = ("box", "fluke", "quality", "upside_down", "tilt_deg", "other_flukes")
 Write = Callable[..., Path]
-Cropping = Callable[..., tuple[int, str, str]]
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -42,21 +41,6 @@ def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProc
         timeout=120,
         check=False,
     )
-
-
-def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
-) -> tuple[int, str, str]:
-    """Run the command in this process: exit code, stdout, stderr."""
-    monkeypatch.setattr(sys, "argv", ["flukeprint", *map(str, arguments)])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as stop:
-        assert isinstance(stop.code, int)
-        code = stop.code
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture
@@ -74,12 +58,8 @@ def identified(kaggle: Path, model_path: Path, tmp_path: Path) -> list[object]:
     ]  # fmt: skip
 
 
-def test_identify_prints_json_lines_and_exits_with_0(
-    identified: list[object],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    code, out, _ = call(monkeypatch, capsys, *identified, "--json", "--top", 2)
+def test_identify_prints_json_lines_and_exits_with_0(identified: list[object], call: Call) -> None:
+    code, out, _ = call(*identified, "--json", "--top", 2)
     answers = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     keys = {"photo", *SEEN, "candidates", "new", "error"}
@@ -89,18 +69,14 @@ def test_identify_prints_json_lines_and_exits_with_0(
 
 
 def test_a_gallery_of_seasons_is_noted(
-    folders: Path,
-    model_path: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    folders: Path, model_path: Path, tmp_path: Path, call: Call
 ) -> None:
     """Names come to a terminal as text."""
     (folders / "w_a").rename(tmp_path / "Ve\x1bga")
     (folders / "w_a").mkdir()
     (tmp_path / "Ve\x1bga").rename(folders / "w_a" / "Ve\x1bga")
     code, _, err = call(
-        monkeypatch, capsys, "identify", folders / "w_b", "--gallery", folders,
+        "identify", folders / "w_b", "--gallery", folders,
         "--model", model_path, "--cache", tmp_path / "cache",
     )  # fmt: skip
     said = r"photos in 'w_a/Ve\x1bga' count as of whale 'w_a'; if 'Ve\x1bga' is the whale"
@@ -108,18 +84,12 @@ def test_a_gallery_of_seasons_is_noted(
 
 
 def test_one_bad_photo_is_told_and_the_exit_code_is_1(
-    identified: list[object],
-    kaggle: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    identified: list[object], kaggle: Path, tmp_path: Path, call: Call
 ) -> None:
     bad = tmp_path / "note.jpg"
     bad.write_text("this is no picture")
     submission = tmp_path / "out.csv"
-    code, out, _ = call(
-        monkeypatch, capsys, *identified, bad, "--json", "--kaggle", submission
-    )  # fmt: skip
+    code, out, _ = call(*identified, bad, "--json", "--kaggle", submission)
     answers = [json.loads(line) for line in out.splitlines()]
     assert code == 1
     assert [a["photo"] for a in answers if a["error"]] == [str(bad)]
@@ -138,12 +108,7 @@ def picky_path(tmp_path: Path) -> Path:
 
 
 def test_a_photo_without_a_fluke_is_an_answer_everywhere(
-    kaggle: Path,
-    picky_path: Path,
-    write_picture: Write,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    kaggle: Path, picky_path: Path, write_picture: Write, tmp_path: Path, call: Call
 ) -> None:
     """Exit code 0, and named in the table, JSON, CSV, competition file and sheet."""
     photos = [
@@ -154,7 +119,7 @@ def test_a_photo_without_a_fluke_is_an_answer_everywhere(
               "--cache", tmp_path / "cache"]  # fmt: skip
     names = [tmp_path / name for name in ("a.csv", "k.csv", "s.html")]
     written = ["--csv", names[0], "--kaggle", names[1], "--sheet", names[2]]
-    code, table, _ = call(monkeypatch, capsys, *common, *written)
+    code, table, _ = call(*common, *written)
     assert code == 0
     assert f"{photos[1]}: no fluke seen" in table.splitlines()
     assert table.splitlines()[-1] == "2 photos: 1 likely known, 0 likely new, 1 no fluke"
@@ -166,7 +131,7 @@ def test_a_photo_without_a_fluke_is_an_answer_everywhere(
     # The most photographed whales follow: w_a has three photos, w_b and w_c one each.
     assert names[1].read_text().splitlines()[2] == "sea.png,new_whale w_a w_b w_c"
     assert "No fluke seen: not compared" in names[2].read_text(encoding="utf-8")
-    code, out, _ = call(monkeypatch, capsys, *common, "--json")
+    code, out, _ = call(*common, "--json")
     known, sea = map(json.loads, out.splitlines())
     assert code == 0
     assert (known["box"], known["candidates"][0]["individual"]) == ([0, 0, 96, 64], "w_b")
@@ -186,11 +151,7 @@ def lines_of(out: str) -> list[dict[str, Any]]:
 
 
 def test_crop_tells_what_is_seen_in_pixels_of_the_upright_photo(
-    tilting_path: Path,
-    write_picture: Write,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tilting_path: Path, write_picture: Write, tmp_path: Path, call: Call
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: the photo is 64 wide and 96 high
@@ -199,7 +160,7 @@ def test_crop_tells_what_is_seen_in_pixels_of_the_upright_photo(
         write_picture(tmp_path / "turned.jpg", picture(1), exif=exif),
         write_picture(tmp_path / "large.jpg", picture(1, 1_920, 1_280)),
     ]
-    code, out, _ = call(monkeypatch, capsys, "crop", *photos, "--model", tilting_path, "--json")
+    code, out, _ = call("crop", *photos, "--model", tilting_path, "--json")
     output = lines_of(out)
     assert code == 0
     assert [line["photo"] for line in output] == [str(path) for path in photos]
@@ -215,17 +176,13 @@ def test_crop_tells_what_is_seen_in_pixels_of_the_upright_photo(
 
 
 def test_crop_tells_a_broken_photo_from_one_without_a_fluke(
-    picky_path: Path,
-    write_picture: Write,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    picky_path: Path, write_picture: Write, tmp_path: Path, call: Call
 ) -> None:
     folder, out_folder = tmp_path / "photos", tmp_path / "out"
     write_picture(folder / "fluke.png", picture(1))
     write_picture(folder / "sea.png", dark())
     common = ["crop", folder, "--model", picky_path, "--out", out_folder]
-    code, out, _ = call(monkeypatch, capsys, *common, "--json")
+    code, out, _ = call(*common, "--json")
     fluke, sea = lines_of(out)
     assert code == 0
     assert (fluke["box"], fluke["crop"]) == ([0, 0, 96, 64], str(out_folder / "fluke.png"))
@@ -233,13 +190,13 @@ def test_crop_tells_a_broken_photo_from_one_without_a_fluke(
     assert sea["fluke"] < 0.5
     assert [path.name for path in out_folder.iterdir()] == ["fluke.png"]
     (folder / "bad.jpg").write_text("no picture")
-    code, out, _ = call(monkeypatch, capsys, *common, "--json")
+    code, out, _ = call(*common, "--json")
     bad, *_ = lines_of(out)
     assert code == 1
     assert "not a picture" in bad.pop("error")
     assert bad.pop("photo") == str(folder / "bad.jpg")
     assert set(bad.values()) == {None}
-    code, out, _ = call(monkeypatch, capsys, *common)
+    code, out, _ = call(*common)
     assert code == 1
     assert [line.removeprefix(f"{folder}{os.sep}")[:14] for line in out.splitlines()] == [
         "bad.jpg: not a", "fluke.png  flu", "sea.png  no fl",
@@ -247,15 +204,11 @@ def test_crop_tells_a_broken_photo_from_one_without_a_fluke(
 
 
 def test_crop_writes_what_the_model_sees(
-    tilting_path: Path,
-    write_picture: Write,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tilting_path: Path, write_picture: Write, tmp_path: Path, call: Call
 ) -> None:
     photos = [write_picture(tmp_path / name / "1.png", picture(k)) for k, name in enumerate("ab")]
     out = tmp_path / "deep" / "out"
-    assert call(monkeypatch, capsys, "crop", *photos, "--model", tilting_path, "--out", out)[0] == 0
+    assert call("crop", *photos, "--model", tilting_path, "--out", out)[0] == 0
     assert sorted(path.name for path in out.iterdir()) == ["1-2.png", "1.png"]
     fluke = Fluke(Box(0.25, 0.125, 0.75, 0.625), slope=0.25, upside_down=True)
     for number, name in enumerate(("1.png", "1-2.png")):
@@ -266,15 +219,13 @@ def test_crop_writes_what_the_model_sees(
 
 
 @pytest.fixture
-def cropping(
-    model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Cropping:
+def cropping(model_path: Path, call: Call) -> Call:
     """Crops with the tiny model."""
-    return partial(call, monkeypatch, capsys, "crop", "--model", model_path)
+    return partial(call, "crop", "--model", model_path)
 
 
 def test_crop_never_writes_over_a_photo(
-    cropping: Cropping, write_picture: Write, tmp_path: Path
+    cropping: Call, write_picture: Write, tmp_path: Path
 ) -> None:
     """Neither where its own folder is named, by another way, nor in other letters."""
     folder = tmp_path / "photos"
@@ -294,7 +245,7 @@ def test_crop_never_writes_over_a_photo(
 
 
 def test_crop_never_writes_over_a_photo_that_was_not_asked_about(
-    cropping: Cropping, write_picture: Write, tmp_path: Path
+    cropping: Call, write_picture: Write, tmp_path: Path
 ) -> None:
     """The camera wrote one picture, somebody else another of the same name beside it."""
     asked = write_picture(tmp_path / "IMG_1.jpg", picture(1))
@@ -307,7 +258,7 @@ def test_crop_never_writes_over_a_photo_that_was_not_asked_about(
 
 
 def test_crop_never_writes_over_a_photo_that_is_linked_to(
-    cropping: Cropping, write_picture: Write, tmp_path: Path
+    cropping: Call, write_picture: Write, tmp_path: Path
 ) -> None:
     """The photo asked about is a link to one in the folder for the crops."""
     photo = write_picture(tmp_path / "out" / "a.png", picture(1))
@@ -321,7 +272,7 @@ def test_crop_never_writes_over_a_photo_that_is_linked_to(
 
 
 def test_crop_numbers_its_file_where_somebody_elses_has_the_name(
-    cropping: Cropping, write_picture: Write, tmp_path: Path
+    cropping: Call, write_picture: Write, tmp_path: Path
 ) -> None:
     """The folder holds none of the photos asked about, but pictures of its owner."""
     photo = write_picture(tmp_path / "photos" / "a.jpg", picture(1))
@@ -334,7 +285,7 @@ def test_crop_numbers_its_file_where_somebody_elses_has_the_name(
 
 
 def test_crop_again_writes_the_same_names(
-    cropping: Cropping, write_picture: Write, tmp_path: Path
+    cropping: Call, write_picture: Write, tmp_path: Path
 ) -> None:
     photo = write_picture(tmp_path / "photos" / "a.jpg", picture(1))
     out = tmp_path / "out"
@@ -370,18 +321,12 @@ def test_crop_again_writes_the_same_names(
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_exit_code_2(
-    arguments: list[str],
-    word: str,
-    kaggle: Path,
-    model_path: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], word: str, kaggle: Path, model_path: Path, tmp_path: Path, call: Call
 ) -> None:
     if arguments[0] == "export":
         pytest.importorskip("torch", reason="exporting needs the training extra")
     filled = [a.format(kaggle=kaggle, model=model_path, tmp=tmp_path) for a in arguments]
-    code, out, err = call(monkeypatch, capsys, *filled)
+    code, out, err = call(*filled)
     assert code == 2
     assert out == ""
     assert err.startswith("flukeprint: ")
@@ -391,37 +336,29 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert not (tmp_path / "m.fluke").exists()
 
 
-def test_an_unknown_option_is_exit_code_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, _, err = call(monkeypatch, capsys, "identify", "--colour")
+def test_an_unknown_option_is_exit_code_2(capsys: pytest.CaptureFixture[str], call: Call) -> None:
+    code, _, err = call("identify", "--colour")
     assert code == 2
     assert "--colour" in err
 
 
 def test_training_without_torch_says_what_to_install(
-    kaggle: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    kaggle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("flukeprint.training")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
-    code, _, err = call(monkeypatch, capsys, "train", kaggle, "--out", tmp_path / "run")
+    code, _, err = call("train", kaggle, "--out", tmp_path / "run")
     assert code == 2
     assert "pip install '.[train]'" in err
     assert not (tmp_path / "run").exists()
 
 
 def test_the_gallery_is_never_written_to(
-    identified: list[object],
-    kaggle: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    identified: list[object], kaggle: Path, call: Call
 ) -> None:
     before = sorted(path for path in kaggle.rglob("*"))
-    assert call(monkeypatch, capsys, *identified)[0] == 0
+    assert call(*identified)[0] == 0
     assert sorted(path for path in kaggle.rglob("*")) == before
 
 
@@ -475,13 +412,7 @@ def test_a_reader_that_goes_away_is_no_crash(
 
 @pytest.mark.parametrize("option", ["--csv", "--kaggle", "--sheet"])
 def test_results_never_replace_what_is_read(
-    option: str,
-    paths_csv: Path,
-    kaggle: Path,
-    model_path: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    option: str, paths_csv: Path, kaggle: Path, model_path: Path, tmp_path: Path, call: Call
 ) -> None:
     photo = kaggle / "train" / "1.jpg"
     model = Path(shutil.copy(model_path, tmp_path / "my.fluke"))
@@ -489,61 +420,57 @@ def test_results_never_replace_what_is_read(
               "--cache", tmp_path / "cache"]  # fmt: skip
     for target in (paths_csv, photo, model):
         before = target.read_bytes()
-        code, _, err = call(monkeypatch, capsys, *common, option, target)
+        code, _, err = call(*common, option, target)
         assert (code, target.read_bytes()) == (2, before)
         assert str(target) in err
     other = "--kaggle" if option == "--csv" else "--csv"
     same = tmp_path / "same"
-    assert call(monkeypatch, capsys, *common, option, same, other, same)[0] == 2
+    assert call(*common, option, same, other, same)[0] == 2
     assert not same.exists()
     mine = tmp_path / "mine.csv"
     mine.write_text("photo;whale\n")
-    code, _, err = call(monkeypatch, capsys, *common, option, mine)
+    code, _, err = call(*common, option, mine)
     assert (code, mine.read_text()) == (2, "photo;whale\n")
     assert f"{option} {mine}: another kind of file is there; delete it" in err
     for _ in range(2):  # its own it writes again
-        assert call(monkeypatch, capsys, *common, option, same)[0] == 0
+        assert call(*common, option, same)[0] == 0
 
 
 def test_a_split_never_replaces_the_list_of_labels(
-    paths_csv: Path,
-    kaggle: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    paths_csv: Path, kaggle: Path, call: Call
 ) -> None:
     for data, listing in ((paths_csv, paths_csv), (kaggle, kaggle / "train.csv")):
         before = listing.read_bytes()
-        code, _, err = call(monkeypatch, capsys, "split", data, "--out", listing)
+        code, _, err = call("split", data, "--out", listing)
         assert (code, listing.read_bytes()) == (2, before)
         assert f"{listing}: this file is read" in err
 
 
 def test_the_competitions_file_is_refused_before_the_work(
-    folders: Path, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    folders: Path, model_path: Path, tmp_path: Path, call: Call
+) -> None:
     (folders / "w_a").rename(folders / "Old Tom")
     outputs = [tmp_path / "out.csv", tmp_path / "sheet.html", tmp_path / "k.csv"]
     asked = ["identify", folders / "w_b", "--gallery", folders, "--model", model_path,
              "--cache", tmp_path / "cache"]  # fmt: skip
     where = ["--csv", outputs[0], "--sheet", outputs[1], "--kaggle", outputs[2]]
-    code, out, err = call(monkeypatch, capsys, *asked, *where)
+    code, out, err = call(*asked, *where)
     assert (code, out) == (2, "")
     assert "the label 'Old Tom' holds a space" in err
     assert not [path for path in (*outputs, tmp_path / "cache") if path.exists()]
 
 
 def test_no_name_gives_the_terminal_a_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], call: Call
 ) -> None:
     """Neither in an error line nor in that of a wrong use."""
     hostile = tmp_path / "a\x1b]0;b"
     harmless = f"{tmp_path}{os.sep}a\N{REPLACEMENT CHARACTER}]0;b"
-    code, _, err = call(monkeypatch, capsys, "explore", hostile, "--out", tmp_path / "out")
+    code, _, err = call("explore", hostile, "--out", tmp_path / "out")
     assert (code, err) == (
         2, f"flukeprint: {harmless}: not a labelled collection; check the spelling\n",
     )  # fmt: skip
-    code, _, err = call(monkeypatch, capsys, "demo", hostile)
+    code, _, err = call("demo", hostile)
     assert code == 2
     assert err.endswith(f"({harmless})\n")
 
@@ -562,7 +489,7 @@ def test_results_that_cannot_be_written_are_refused_before_the_work(
     kaggle: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    call: Call,
 ) -> None:
     def work(*arguments: object) -> None:
         pytest.fail("a photo is looked at")
@@ -570,42 +497,37 @@ def test_results_that_cannot_be_written_are_refused_before_the_work(
     monkeypatch.setattr("PIL.Image.open", work)
     (tmp_path / "file").touch()
     filled = [argument.format(kaggle=kaggle, tmp=tmp_path) for argument in arguments]
-    code, out, err = call(monkeypatch, capsys, *filled)
+    code, out, err = call(*filled)
     assert (code, out) == (2, "")
     assert err == f"flukeprint: {filled[-1]}: it is there and is not a {wrong}; name another\n"
 
 
 def test_a_file_that_the_system_refuses_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], call: Call
 ) -> None:
     def refused(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied", "/data/locked")
 
     monkeypatch.setattr(cli, "cli", refused)
     monkeypatch.setattr(cli, "_silence_stdout", lambda: None)
-    code, _, err = call(monkeypatch, capsys, "explore", "x")
+    code, _, err = call("explore", "x")
     assert (code, err) == (
         2, "flukeprint: /data/locked: cannot be read or written: Permission denied\n",
     )  # fmt: skip
 
 
 def test_a_report_never_goes_into_the_collection(
-    kaggle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kaggle: Path, capsys: pytest.CaptureFixture[str], call: Call
 ) -> None:
     before = sorted(kaggle.rglob("*"))
     for out in (kaggle, kaggle / "report"):
-        assert call(monkeypatch, capsys, "explore", kaggle, "--out", out)[0] == 2
+        assert call("explore", kaggle, "--out", out)[0] == 2
     assert sorted(kaggle.rglob("*")) == before
 
 
 @pytest.mark.parametrize("command", ["explore", "evaluate"])
 def test_a_report_never_goes_among_the_photos_that_a_csv_lists(
-    command: str,
-    paths_csv: Path,
-    kaggle: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: str, paths_csv: Path, kaggle: Path, tmp_path: Path, call: Call
 ) -> None:
     """Neither where the photos lie nor where links lead to them, whatever the folder is called."""
     (kaggle / "train").rename(tmp_path / "photos")
@@ -615,18 +537,14 @@ def test_a_report_never_goes_among_the_photos_that_a_csv_lists(
     (tmp_path / "link").symlink_to(tmp_path / "photos")
     for out in (kaggle / "train", tmp_path / "photos", tmp_path / "link"):
         before = sorted(out.iterdir())
-        code, printed, err = call(monkeypatch, capsys, command, paths_csv, "--out", out)
+        code, printed, err = call(command, paths_csv, "--out", out)
         assert (code, printed) == (2, "")
         assert err == f"flukeprint: {out}: the photo 1.jpg lies there; name another folder\n"
         assert sorted(out.iterdir()) == before
 
 
 def test_unreadable_photos_of_a_collection_end_with_1(
-    kaggle: Path,
-    model_path: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    kaggle: Path, model_path: Path, tmp_path: Path, call: Call
 ) -> None:
     asked: tuple[tuple[object, ...], ...] = (
         ("explore", kaggle, "--out", tmp_path / "report"),
@@ -634,22 +552,19 @@ def test_unreadable_photos_of_a_collection_end_with_1(
         ("evaluate", kaggle, "--model", model_path, "--cache", tmp_path / "cache"),
     )
     for arguments in asked:
-        assert call(monkeypatch, capsys, *arguments)[0] == 0
+        assert call(*arguments)[0] == 0
     broken = min((kaggle / "train").iterdir())
     broken.write_bytes(broken.read_bytes()[:60])
     for arguments in asked:
-        code, out, err = call(monkeypatch, capsys, *arguments)
+        code, out, err = call(*arguments)
         assert (code, bool(out), broken.name in err) == (1, True, True)
 
 
 def test_formats_that_are_passed_over_are_named(
-    identified: list[object],
-    kaggle: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    identified: list[object], kaggle: Path, call: Call
 ) -> None:
     (kaggle / "train" / "phone.HEIC").write_bytes(b"x")
-    code, _, err = call(monkeypatch, capsys, *identified)
+    code, _, err = call(*identified)
     assert code == 0
     assert "left out 1 .heic; save them as JPEG" in err
 

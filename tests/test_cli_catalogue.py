@@ -15,37 +15,26 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flukeprint import cli, cli_export, cli_import, exports
+from flukeprint import cli_export, cli_import, exports
 from flukeprint.catalogue.facts import ORDERS
 from flukeprint.catalogue.salvage import CUT_OFF
 from flukeprint.model import Model, save_model
 from tests.catalogue.small import cut_off
+from tests.conftest import Call
 from tests.tiny import picture
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command about tmp_path/book in this process: exit code, stdout, stderr."""
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> Call:
+    """Call a command about tmp_path/book in this process: exit code, stdout, stderr."""
     monkeypatch.setenv("FLUKEPRINT_CATALOGUE", str(tmp_path / "book"))
     monkeypatch.setenv("FLUKEPRINT_WHO", "Ann")
     monkeypatch.setenv("FLUKEPRINT_CACHE", str(tmp_path / "cache"))
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["flukeprint", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-            raise SystemExit(0)
-        code = stop.value.code
-        assert isinstance(code, int)
-        return code, *capsys.readouterr()
-
     return call
 
 
 @pytest.fixture
-def book(run: Run, tmp_path: Path, kaggle: Path) -> Run:
+def book(run: Call, tmp_path: Path, kaggle: Path) -> Call:
     """The small collection, imported; commands run on it."""
     assert run("catalogue", "init", tmp_path / "book", "--root", kaggle)[0] == 0
     code, out, err = run("catalogue", "import", kaggle)
@@ -65,13 +54,13 @@ def model_path(tiny_model: Model, tmp_path: Path) -> Path:
     return path
 
 
-def output(run: Run, *arguments: object) -> Any:
+def output(run: Call, *arguments: object) -> Any:
     code, out, _ = run(*arguments, "--json")
     assert code == 0
     return json.loads(out)
 
 
-def test_counts(book: Run, kaggle: Path) -> None:
+def test_counts(book: Call, kaggle: Path) -> None:
     assert output(book, "catalogue", "show") == {
         "files": 7,
         "photos": 6,
@@ -87,7 +76,7 @@ def test_counts(book: Run, kaggle: Path) -> None:
     assert book("catalogue", "show")[1].endswith("        1 event in the log\n")
 
 
-def test_one_of_each(run: Run, tmp_path: Path, write_picture: Callable[..., Path]) -> None:
+def test_one_of_each(run: Call, tmp_path: Path, write_picture: Callable[..., Path]) -> None:
     photo = write_picture(tmp_path / "w" / "Pepper" / "1.jpg", picture(1))
     run("catalogue", "init", tmp_path / "book")
     run("catalogue", "import", tmp_path / "w")
@@ -117,7 +106,7 @@ def test_one_of_each(run: Run, tmp_path: Path, write_picture: Callable[..., Path
     ],
 )
 def test_what_cannot_be_imported(
-    book: Run, tmp_path: Path, name: str, text: str | None, said: str
+    book: Call, tmp_path: Path, name: str, text: str | None, said: str
 ) -> None:
     if text is not None:
         (tmp_path / name).write_text(text)
@@ -126,12 +115,12 @@ def test_what_cannot_be_imported(
     assert said in err
 
 
-def test_import_again_says_that_all_is_known(book: Run, kaggle: Path) -> None:
+def test_import_again_says_that_all_is_known(book: Call, kaggle: Path) -> None:
     again = output(book, "catalogue", "import", kaggle)
     assert (again["events"], again["photos"], again["known"]) == ([], 0, 7)
 
 
-def test_facts_that_known_photos_get_are_counted(book: Run, kaggle: Path) -> None:
+def test_facts_that_known_photos_get_are_counted(book: Call, kaggle: Path) -> None:
     sheet = kaggle / "facts.csv"
     sheet.write_text("path,date\ntrain/4.jpg,2020\ntrain/5.jpg,2020\n")
     said = "; 2 files known already; facts set on 2 photos\n"
@@ -144,7 +133,7 @@ def test_facts_that_known_photos_get_are_counted(book: Run, kaggle: Path) -> Non
 
 
 def test_known_photos_that_a_label_names_are_counted(
-    book: Run, kaggle: Path, write_picture: Callable[..., Path]
+    book: Call, kaggle: Path, write_picture: Callable[..., Path]
 ) -> None:
     for number in (7, 8):
         book("catalogue", "add", write_picture(kaggle / "new" / f"{number}.jpg", picture(number)))
@@ -158,7 +147,7 @@ def test_known_photos_that_a_label_names_are_counted(
     assert book("catalogue", "import", sheet)[1].endswith("; 2 files known already\n")
 
 
-def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
+def test_photos_that_are_skipped(book: Call, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture")
     code, out, err = book("catalogue", "add", bad)
@@ -168,13 +157,13 @@ def test_photos_that_are_skipped(book: Run, tmp_path: Path) -> None:
     assert f"warning: {bad}: not a picture in a known format" in err
 
 
-def _lines(run: Run, *arguments: object) -> list[Any]:
+def _lines(run: Call, *arguments: object) -> list[Any]:
     code, out, _ = run(*arguments, "--json")
     assert code == 0
     return [json.loads(line) for line in out.splitlines()]
 
 
-def test_photos_are_listed_by_state_whale_and_encounter(book: Run) -> None:
+def test_photos_are_listed_by_state_whale_and_encounter(book: Call) -> None:
     everything = _lines(book, "catalogue", "photos")
     assert [one["photo"] for one in everything] == [1, 2, 3, 4, 5, 6]
     assert everything[0]["paths"] == ["train/1.jpg", "train/2.jpg"]
@@ -209,7 +198,7 @@ def test_photos_are_listed_by_state_whale_and_encounter(book: Run) -> None:
     assert (code, err.count("\n")) == (2, 1)
 
 
-def test_whales_are_listed(book: Run) -> None:
+def test_whales_are_listed(book: Call) -> None:
     """Those merged away are aliases; dates are those of the photos."""
     photos = _lines(book, "catalogue", "photos")
     before = {one["name"]: one for one in _lines(book, "catalogue", "whales")}
@@ -234,7 +223,7 @@ def test_whales_are_listed(book: Run) -> None:
     assert out[-1] == "2 individuals"
 
 
-def test_what_waits_for_a_person(book: Run, kaggle: Path) -> None:
+def test_what_waits_for_a_person(book: Call, kaggle: Path) -> None:
     sheet = kaggle / "sheet.csv"
     sheet.write_text(
         "path,identity,date\ntrain/4.jpg,w_c,2019\ntrain/4.jpg,,2020\ntrain/5.jpg,w_b,\n"
@@ -263,7 +252,7 @@ def test_what_waits_for_a_person(book: Run, kaggle: Path) -> None:
     assert "\n1 to settle; say " in book("catalogue", "conflicts")[1]
 
 
-def test_what_a_sheets_columns_were_taken_for(book: Run, kaggle: Path) -> None:
+def test_what_a_sheets_columns_were_taken_for(book: Call, kaggle: Path) -> None:
     sheet = kaggle / "sheet.csv"
     sheet.write_text("Filename,Animal ID,Remarks\ntrain/4.jpg,w_b,none\n")
     code, _, err = book("catalogue", "import", sheet, "--dry-run")
@@ -272,7 +261,7 @@ def test_what_a_sheets_columns_were_taken_for(book: Run, kaggle: Path) -> None:
 
 
 def test_whom_the_photos_are_said_to_show(
-    book: Run, kaggle: Path, tmp_path: Path, write_picture: Callable[..., Path]
+    book: Call, kaggle: Path, tmp_path: Path, write_picture: Callable[..., Path]
 ) -> None:
     _, _, err = book("catalogue", "import", kaggle, "--dry-run")
     assert err == f"note: {kaggle}: 3 whales: w_a, w_b, w_c\n"
@@ -290,7 +279,7 @@ def test_whom_the_photos_are_said_to_show(
     ]
 
 
-def test_labels_that_name_nobody(book: Run, kaggle: Path) -> None:
+def test_labels_that_name_nobody(book: Call, kaggle: Path) -> None:
     sheet = kaggle / "sheet.csv"
     sheet.write_text("path;identity\ntrain/4.jpg;w_b\ntrain/5.jpg;Unknown\n")
     code, _, err = book("catalogue", "import", sheet, "--dry-run")
@@ -303,7 +292,7 @@ def test_labels_that_name_nobody(book: Run, kaggle: Path) -> None:
 
 @pytest.mark.parametrize("why", [KeyError("no such user"), ModuleNotFoundError("pwd")])
 def test_a_check_asks_for_nobodys_name(
-    book: Run, why: Exception, monkeypatch: pytest.MonkeyPatch
+    book: Call, why: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nobody() -> str:
         raise why
@@ -315,7 +304,7 @@ def test_a_check_asks_for_nobodys_name(
 
 
 def test_a_name_that_a_code_page_lacks_is_no_crash(
-    book: Run, monkeypatch: pytest.MonkeyPatch
+    book: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book("catalogue", "rename", "w_a", "Ōkami 鯨")
     stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
@@ -326,7 +315,7 @@ def test_a_name_that_a_code_page_lacks_is_no_crash(
 
 
 @pytest.mark.parametrize("form", cli_export.BEGINS)
-def test_no_file_of_another_kind_is_written_over(book: Run, tmp_path: Path, form: str) -> None:
+def test_no_file_of_another_kind_is_written_over(book: Call, tmp_path: Path, form: str) -> None:
     mine, again = tmp_path / "mine", tmp_path / "again"
     mine.write_text("path;whale\n")
     code, _, err = book("catalogue", "export", form, mine)
@@ -338,7 +327,7 @@ def test_no_file_of_another_kind_is_written_over(book: Run, tmp_path: Path, form
 
 
 def test_a_table_beside_a_capture_history_is_not_written_over(
-    book: Run, kaggle: Path, tmp_path: Path
+    book: Call, kaggle: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "h-matches.csv").write_text("mine\n1\n")
     code, _, err = book("catalogue", "export", "capture-history", tmp_path / "h.csv")
@@ -349,7 +338,7 @@ def test_a_table_beside_a_capture_history_is_not_written_over(
         assert book("catalogue", "export", "capture-history", tmp_path / "h.csv")[0] == 0
 
 
-def test_names_that_differ_by_capitals_alone(book: Run, kaggle: Path) -> None:
+def test_names_that_differ_by_capitals_alone(book: Call, kaggle: Path) -> None:
     (kaggle / "sheet.csv").write_text("path,identity\ntrain/4.jpg,W_B\n")
     _, _, err = book("catalogue", "import", kaggle / "sheet.csv")
     assert "note: 'W_B' and 'w_b' are whales of their own; merge them" in err
@@ -357,7 +346,7 @@ def test_names_that_differ_by_capitals_alone(book: Run, kaggle: Path) -> None:
     assert "of their own" not in book("catalogue", "import", kaggle / "sheet.csv")[2]
 
 
-def test_a_long_list_of_changes_is_cut(book: Run, kaggle: Path) -> None:
+def test_a_long_list_of_changes_is_cut(book: Call, kaggle: Path) -> None:
     listed = "".join(f"train/4.jpg,w_{number}\n" for number in range(60))
     (kaggle / "sheet.csv").write_text(f"path,identity\n{listed}")
     code, out, _ = book("catalogue", "import", kaggle / "sheet.csv")
@@ -370,7 +359,7 @@ def test_a_long_list_of_changes_is_cut(book: Run, kaggle: Path) -> None:
 
 
 def test_a_photo_from_arrival_to_recognition(
-    book: Run, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
+    book: Call, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
 ) -> None:
     photo = write_picture(tmp_path / "new" / "42.jpg", picture(42), quality=95)
     code, out, _ = book(
@@ -396,7 +385,7 @@ def test_a_photo_from_arrival_to_recognition(
     assert (found["number"], found["ranking"]) == (None, None)
 
 
-def test_which_ranking_a_decision_cites(book: Run, tmp_path: Path, model_path: Path) -> None:
+def test_which_ranking_a_decision_cites(book: Call, tmp_path: Path, model_path: Path) -> None:
     for _ in range(2):
         assert book("identify", "--catalogue", tmp_path / "book", "--model", model_path)[0] == 0
     cited = {(): 3, ("--ranking", 1): 1, ("--ranking", "none"): None}
@@ -414,7 +403,7 @@ def test_which_ranking_a_decision_cites(book: Run, tmp_path: Path, model_path: P
 
 
 def test_without_photos_all_that_are_unidentified_are_asked_about(
-    book: Run, tmp_path: Path, model_path: Path
+    book: Call, tmp_path: Path, model_path: Path
 ) -> None:
     code, out, _ = book(
         "identify", "--catalogue", tmp_path / "book", "--model", model_path, "--json"
@@ -428,7 +417,7 @@ def test_without_photos_all_that_are_unidentified_are_asked_about(
 
 @pytest.mark.parametrize("how", [(), ("--json",), ("--csv", "out.csv"), ("--kaggle", "sub.csv")])
 def test_a_ranking_is_kept_as_it_was_shown(
-    book: Run, tmp_path: Path, model_path: Path, how: tuple[str, ...],
+    book: Call, tmp_path: Path, model_path: Path, how: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
@@ -445,7 +434,7 @@ def test_a_ranking_is_kept_as_it_was_shown(
 
 
 def test_a_ranking_in_a_narrow_window(
-    book: Run, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+    book: Call, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     narrow = Console(file=io.StringIO(), force_terminal=True, width=30)
     monkeypatch.setattr("flukeprint.console._stdout", lambda: narrow)
@@ -459,7 +448,7 @@ def test_a_ranking_in_a_narrow_window(
 
 
 def test_an_encounter_on_the_command_line(
-    book: Run, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
+    book: Call, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
 ) -> None:
     photos = [write_picture(tmp_path / "e" / f"{seed}.png", picture(seed)) for seed in (4, 7)]
     more = ("--catalogue", tmp_path / "book", "--model", model_path, "--json")
@@ -477,7 +466,7 @@ def test_an_encounter_on_the_command_line(
     )
 
 
-def test_merge_split_rename_undo(book: Run, kaggle: Path) -> None:
+def test_merge_split_rename_undo(book: Call, kaggle: Path) -> None:
     assert book("catalogue", "merge", "w_a", "w_b")[1].splitlines() == [
         "event 2: merge",
         "  photo 3 (train/4.jpg): w_b (individual 2) -> w_a (individual 1)",
@@ -505,7 +494,7 @@ def test_merge_split_rename_undo(book: Run, kaggle: Path) -> None:
     assert book("catalogue", "undo", 99)[0] == 2
 
 
-def test_a_merged_whales_history_says_who_it_was_about(book: Run) -> None:
+def test_a_merged_whales_history_says_who_it_was_about(book: Call) -> None:
     book("catalogue", "decide", "4", "--same", "w_b", "--why", "notch")
     book("catalogue", "merge", "w_a", "w_b")
     past = output(book, "catalogue", "history", "w_b")["history"]
@@ -519,7 +508,7 @@ def test_a_merged_whales_history_says_who_it_was_about(book: Run) -> None:
     assert lines[lines.index(head) + 1] == came
 
 
-def test_the_history_of_a_whale_that_was_undone(book: Run) -> None:
+def test_the_history_of_a_whale_that_was_undone(book: Call) -> None:
     book("catalogue", "decide", "4", "--new", "Zora")
     book("catalogue", "undo", "2")
     found = output(book, "catalogue", "history", "Zora")
@@ -531,7 +520,7 @@ def test_the_history_of_a_whale_that_was_undone(book: Run) -> None:
     assert output(book, "catalogue", "history", "Zora")["now"]["number"] == 5
 
 
-def test_who_brought_a_photo_in_is_its_history(book: Run, kaggle: Path) -> None:
+def test_who_brought_a_photo_in_is_its_history(book: Call, kaggle: Path) -> None:
     photo = kaggle / "train" / "5.jpg"
     (first,) = output(book, "catalogue", "history", photo)["history"]
     assert (first["event"], first["who"], first["about"]) == (1, "Ann", [])
@@ -546,7 +535,7 @@ def test_who_brought_a_photo_in_is_its_history(book: Run, kaggle: Path) -> None:
     assert lines[-1] == "  photo 4 (train/5.jpg): found at copy.jpg"
 
 
-def test_names_are_made_up_where_none_is_given(book: Run, kaggle: Path) -> None:
+def test_names_are_made_up_where_none_is_given(book: Call, kaggle: Path) -> None:
     train = kaggle / "train"
     assert (
         "  whale-4 (individual 4): comes into being\n"
@@ -575,7 +564,7 @@ def test_names_are_made_up_where_none_is_given(book: Run, kaggle: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_line(
-    book: Run,
+    book: Call,
     arguments: tuple[str, ...],
     said: str,
     tmp_path: Path,
@@ -590,7 +579,7 @@ def test_what_cannot_be_done_is_one_line(
     assert (tmp_path / "book").read_bytes() == before
 
 
-def test_a_catalogue_begins_with_a_folder_that_is_there(run: Run, tmp_path: Path) -> None:
+def test_a_catalogue_begins_with_a_folder_that_is_there(run: Call, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("nowhere", "file"):
         code, out, err = run("catalogue", "init", tmp_path / "new", "--root", tmp_path / name)
@@ -599,7 +588,7 @@ def test_a_catalogue_begins_with_a_folder_that_is_there(run: Run, tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
-def test_a_stale_decision_is_refused(book: Run) -> None:
+def test_a_stale_decision_is_refused(book: Call) -> None:
     seen = output(book, "catalogue", "show")["events"]
     assert book("catalogue", "decide", "4", "--same", "w_a", "--seen", seen)[0] == 0
     code, _, err = book("catalogue", "decide", "4", "--different", "w_a", "--seen", seen)
@@ -608,7 +597,7 @@ def test_a_stale_decision_is_refused(book: Run) -> None:
 
 
 def test_a_decision_on_a_ranking_that_others_have_overtaken_is_refused(
-    book: Run, tmp_path: Path, model_path: Path
+    book: Call, tmp_path: Path, model_path: Path
 ) -> None:
     """One knows of one's own decisions; of others' the line tells."""
     asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path)
@@ -628,7 +617,7 @@ def test_a_decision_on_a_ranking_that_others_have_overtaken_is_refused(
 
 
 def test_a_photo_without_a_whale_waits_for_nobody(
-    book: Run, tmp_path: Path, model_path: Path
+    book: Call, tmp_path: Path, model_path: Path
 ) -> None:
     code, out, _ = book("catalogue", "decide", "4", "--no-whale", "--why", "a boat")
     assert (code, out.splitlines()[0]) == (0, "event 2: no whale")
@@ -641,7 +630,7 @@ def test_a_photo_without_a_whale_waits_for_nobody(
         assert (code, note in err) == (0, True)
 
 
-def test_several_photos_are_decided_at_once(book: Run) -> None:
+def test_several_photos_are_decided_at_once(book: Call) -> None:
     code, out, err = book("catalogue", "decide", "4", "5", "--new", "Zora", "--dry-run")
     assert (code, out.splitlines()[0]) == (0, "would be: new")
     assert err == "note: the other photos would be put with that whale\n"
@@ -660,13 +649,13 @@ def test_several_photos_are_decided_at_once(book: Run) -> None:
     assert (code, "about one photo" in err) == (2, True)
 
 
-def test_a_whale_with_a_number_for_a_name(book: Run) -> None:
+def test_a_whale_with_a_number_for_a_name(book: Call) -> None:
     assert book("catalogue", "decide", "4", "--new", "99")[0] == 0
     code, out, err = book("catalogue", "history", "99")  # there is no photo 99
     assert (code, "99 (individual 4): comes into being" in out, err) == (0, True, "")
 
 
-def test_a_label_that_a_person_denied_before_it_came(book: Run, kaggle: Path) -> None:
+def test_a_label_that_a_person_denied_before_it_came(book: Call, kaggle: Path) -> None:
     book("catalogue", "decide", "4", "--different", "w_b")
     sheet = kaggle / "sheet.csv"
     sheet.write_text("path,identity\ntrain/5.jpg,w_b\n")
@@ -675,7 +664,7 @@ def test_a_label_that_a_person_denied_before_it_came(book: Run, kaggle: Path) ->
 
 
 def test_another_picture_in_a_photos_place_is_not_that_photo(
-    book: Run, kaggle: Path, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
+    book: Call, kaggle: Path, tmp_path: Path, model_path: Path, write_picture: Callable[..., Path]
 ) -> None:
     write_picture(kaggle / "train" / "5.jpg", picture(77))
     asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path, "--json")
@@ -684,7 +673,7 @@ def test_another_picture_in_a_photos_place_is_not_that_photo(
     assert (code, "1 of 2 photos are not in the catalogue" in err) == (0, True)
 
 
-def test_a_photo_goes_by_the_path_that_it_had(book: Run, kaggle: Path) -> None:
+def test_a_photo_goes_by_the_path_that_it_had(book: Call, kaggle: Path) -> None:
     (kaggle / "train" / "5.jpg").rename(kaggle / "elsewhere.jpg")
     assert book("catalogue", "add", kaggle / "elsewhere.jpg")[0] == 0
     found = output(book, "catalogue", "history", "train/5.jpg")
@@ -698,7 +687,7 @@ def test_a_photo_goes_by_the_path_that_it_had(book: Run, kaggle: Path) -> None:
     assert "4 (individual 4): comes into being" in out
 
 
-def test_what_a_decision_leaves_to_look_at_is_said(book: Run) -> None:
+def test_what_a_decision_leaves_to_look_at_is_said(book: Call) -> None:
     assert book("catalogue", "decide", "5", "--new", "W_A")[2].splitlines()[0] == (
         "note: 'W_A' and 'w_a' (individual 1) are whales of their own; merge them if they are one"
     )
@@ -707,7 +696,7 @@ def test_what_a_decision_leaves_to_look_at_is_said(book: Run) -> None:
     assert len(found["notes"]) == 1
 
 
-def test_check_backup_and_rescue(book: Run, tmp_path: Path) -> None:
+def test_check_backup_and_rescue(book: Call, tmp_path: Path) -> None:
     assert book("catalogue", "check")[0] == 0
     assert output(book, "catalogue", "rebuild") == {"differed": []}
     assert book("catalogue", "backup", tmp_path / "copy")[1] == f"{tmp_path / 'copy'}: whole\n"
@@ -727,7 +716,7 @@ def test_check_backup_and_rescue(book: Run, tmp_path: Path) -> None:
     )
 
 
-def test_a_change_that_was_cut_off(book: Run, tmp_path: Path) -> None:
+def test_a_change_that_was_cut_off(book: Call, tmp_path: Path) -> None:
     cut_off(tmp_path / "book")
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     code, out, err = book("catalogue", "check")
@@ -740,7 +729,7 @@ def test_a_change_that_was_cut_off(book: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", cli_export.FORMATS)
-def test_an_export_after_a_change_was_cut_off(book: Run, tmp_path: Path, form: str) -> None:
+def test_an_export_after_a_change_was_cut_off(book: Call, tmp_path: Path, form: str) -> None:
     assert book("catalogue", "export", form, tmp_path / "before")[0] == 0
     cut_off(tmp_path / "book")
     code, _, err = book("catalogue", "export", form, tmp_path / "after")
@@ -751,7 +740,7 @@ def test_an_export_after_a_change_was_cut_off(book: Run, tmp_path: Path, form: s
 
 
 def test_a_change_that_was_cut_off_where_nothing_can_be_written(
-    book: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    book: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_off(tmp_path / "book")
     monkeypatch.setattr("flukeprint.cli_opening.writable", lambda file: False)
@@ -761,7 +750,7 @@ def test_a_change_that_was_cut_off_where_nothing_can_be_written(
     assert (tmp_path / "book-journal").exists()
 
 
-def test_a_rescue_that_lost_what_was_shown(book: Run, tmp_path: Path, model_path: Path) -> None:
+def test_a_rescue_that_lost_what_was_shown(book: Call, tmp_path: Path, model_path: Path) -> None:
     asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path)
     assert book(*asked)[0] == 0
     assert book("catalogue", "decide", "5", "--new", "Zora")[0] == 0
@@ -779,7 +768,7 @@ def test_a_rescue_that_lost_what_was_shown(book: Run, tmp_path: Path, model_path
 
 
 def test_a_read_only_catalogue_is_read(
-    book: Run, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+    book: Call, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flukeprint.cli_opening.writable", lambda file: False)
     before = (tmp_path / "book").read_bytes()
@@ -792,7 +781,7 @@ def test_a_read_only_catalogue_is_read(
     assert (tmp_path / "book").read_bytes() == before
 
 
-def test_everything_goes_out_and_comes_back(book: Run, tmp_path: Path) -> None:
+def test_everything_goes_out_and_comes_back(book: Call, tmp_path: Path) -> None:
     lines, again = tmp_path / "all.jsonl", tmp_path / "again"
     assert book("catalogue", "export", "lines", lines)[0] == 0
     assert book("catalogue", "import", lines, "--catalogue", again)[0] == 0
@@ -806,7 +795,7 @@ def test_everything_goes_out_and_comes_back(book: Run, tmp_path: Path) -> None:
 
 
 def test_exports_go_out_and_tell_what_they_left_out(
-    book: Run, kaggle: Path, tmp_path: Path
+    book: Call, kaggle: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "photos.csv"
     code, said, err = book("catalogue", "export", "photos", out)
@@ -827,7 +816,7 @@ def test_exports_go_out_and_tell_what_they_left_out(
     assert after == before
 
 
-def test_a_sheet_for_wildbook_comes_back(book: Run, kaggle: Path, tmp_path: Path) -> None:
+def test_a_sheet_for_wildbook_comes_back(book: Call, kaggle: Path, tmp_path: Path) -> None:
     """With all its photos, whom they show, when and where; put beside the photos."""
     rest = ("--place", "bay", "--latitude", "-64.5", "--longitude", "-62")
     for number, date, met in (
@@ -863,7 +852,7 @@ def test_formats_are_those_that_there_are() -> None:
     assert cli_import.ORDERS == ORDERS
 
 
-def test_dates_are_read_in_the_order_that_was_said(book: Run, kaggle: Path) -> None:
+def test_dates_are_read_in_the_order_that_was_said(book: Call, kaggle: Path) -> None:
     sheet = kaggle / "dates.csv"
     sheet.write_text("path,date\ntrain/4.jpg,05/12/2026\n")
     code, _, err = book("catalogue", "import", sheet)
@@ -874,7 +863,7 @@ def test_dates_are_read_in_the_order_that_was_said(book: Run, kaggle: Path) -> N
     assert (code, "--columns and --dates are for a CSV" in err) == (2, True)
 
 
-def test_a_backup_that_fails_is_a_warning(book: Run, tmp_path: Path, kaggle: Path) -> None:
+def test_a_backup_that_fails_is_a_warning(book: Call, tmp_path: Path, kaggle: Path) -> None:
     """What was decided is noted all the same."""
     shutil.rmtree(tmp_path / "book.backups")
     (tmp_path / "book.backups").touch()
@@ -884,7 +873,7 @@ def test_a_backup_that_fails_is_a_warning(book: Run, tmp_path: Path, kaggle: Pat
 
 
 def test_a_backup_has_the_rankings_that_were_shown_since(
-    book: Run, tmp_path: Path, model_path: Path
+    book: Call, tmp_path: Path, model_path: Path
 ) -> None:
     nothing_new = f"{tmp_path / 'book'}: backed up already; nothing is new\n"
     assert book("catalogue", "backup")[:2] == (0, nothing_new)
@@ -896,7 +885,7 @@ def test_a_backup_has_the_rankings_that_were_shown_since(
     assert book("catalogue", "backup")[:2] == (0, nothing_new)
 
 
-def test_nothing_is_noted_in_a_backup(book: Run, tmp_path: Path, kaggle: Path) -> None:
+def test_nothing_is_noted_in_a_backup(book: Call, tmp_path: Path, kaggle: Path) -> None:
     (kept,) = (tmp_path / "book.backups").iterdir()
     before = kept.read_bytes()
     photo = kaggle / "train" / "4.jpg"
@@ -907,7 +896,7 @@ def test_nothing_is_noted_in_a_backup(book: Run, tmp_path: Path, kaggle: Path) -
     assert (kept.read_bytes(), len(list(kept.parent.iterdir()))) == (before, 1)
 
 
-def test_degrees_that_disagree_are_settled(book: Run, kaggle: Path) -> None:
+def test_degrees_that_disagree_are_settled(book: Call, kaggle: Path) -> None:
     photo = kaggle / "train" / "4.jpg"
     for latitude in (10, 11):
         book("catalogue", "add", photo, "--latitude", latitude, "--longitude", 20)
@@ -916,7 +905,7 @@ def test_degrees_that_disagree_are_settled(book: Run, kaggle: Path) -> None:
     assert book("catalogue", "conflicts")[1] == "0 to settle\n"
 
 
-def test_a_fact_whose_first_telling_was_undone(book: Run, kaggle: Path) -> None:
+def test_a_fact_whose_first_telling_was_undone(book: Call, kaggle: Path) -> None:
     photo = kaggle / "train" / "4.jpg"
     for date in (2020, 2021):
         book("catalogue", "add", photo, "--date", date)
@@ -925,7 +914,7 @@ def test_a_fact_whose_first_telling_was_undone(book: Run, kaggle: Path) -> None:
 
 
 def test_a_file_that_is_called_like_a_number(
-    book: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    book: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "4").write_bytes(b"another photo")
@@ -943,7 +932,7 @@ def test_a_file_that_is_called_like_a_number(
     ],
 )
 def test_options_that_do_not_go_together(
-    run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    run: Call, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FLUKEPRINT_CATALOGUE")
     code, _, err = run(*arguments)

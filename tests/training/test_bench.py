@@ -53,8 +53,7 @@ from flukeprint.training.networks import Network
 from flukeprint.training.recipes import PAPERS, Recipe, all_recipes, read_recipe, recipe
 from flukeprint.training.runfolder import RunFolder
 from flukeprint.training.train import train
-from tests.conftest import ROOT
-from tests.test_cli import call
+from tests.conftest import ROOT, Call
 from tests.tiny import TINY, picture, table_of
 from tests.training.small import write_whales
 
@@ -877,10 +876,8 @@ def test_the_options_in_the_guide_fit_their_recipes() -> None:
 # The command
 
 
-def test_the_list_has_the_ten_with_their_published_figures(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, _ = call(monkeypatch, capsys, "bench", "papers", "--list")
+def test_the_list_has_the_ten_with_their_published_figures(call: Call) -> None:
+    code, out, _ = call("bench", "papers", "--list")
     assert code == 0
     figures = {
         entry.split()[0]: re.findall(r"([0-9.]+) \(", entry.split("published: ")[1])
@@ -902,10 +899,8 @@ def test_the_list_has_the_ten_with_their_published_figures(
     assert out.rstrip().endswith("published: none")
 
 
-def test_the_list_for_a_program(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, _ = call(monkeypatch, capsys, "bench", "papers", "--list", "--json")
+def test_the_list_for_a_program(call: Call) -> None:
+    code, out, _ = call("bench", "papers", "--list", "--json")
     listed = json.loads(out)
     assert code == 0
     assert [entry["name"] for entry in listed] == list(PAPERS)
@@ -931,14 +926,10 @@ def test_the_list_for_a_program(
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_exit_code_2(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], message: str, tmp_path: Path, call: Call
 ) -> None:
     filled = [argument.format(tmp=tmp_path) for argument in arguments]
-    code, out, err = call(monkeypatch, capsys, *filled)
+    code, out, err = call(*filled)
     assert (code, out) == (2, "")
     assert err.startswith("flukeprint: ") and err.count("\n") == 1
     assert message in err

@@ -17,7 +17,7 @@ from flukeprint.splits import read_split
 from flukeprint.training import folds
 from flukeprint.training.config import read_config
 from flukeprint.training.folds import cross_validate, folds_text, pooled
-from tests.test_cli import call
+from tests.conftest import Call
 from tests.training.small import SETTINGS, write_whales
 
 TINY = [
@@ -57,13 +57,11 @@ def test_the_lines_name_each_fold_and_all() -> None:
     assert text.splitlines() == [f"fold 0: {said}", f"fold 1: {said}", f"all folds: {said}"]
 
 
-def test_every_fold_is_trained_scored_and_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_fold_is_trained_scored_and_kept(tmp_path: Path, call: Call) -> None:
     data, out = write_whales(tmp_path / "data"), tmp_path / "out"
     settings = [part for setting in TINY for part in ("--set", setting)]
     asked = ["train", str(data), "--out", str(out), "--folds", "2", "--json", *settings]
-    code, told, complaint = call(monkeypatch, capsys, *asked)
+    code, told, complaint = call(*asked)
     assert code == 0, complaint
     kept = json.loads((out / "folds.json").read_text())
     assert json.loads(told) == kept
@@ -75,7 +73,7 @@ def test_every_fold_is_trained_scored_and_kept(
         raise AssertionError("what is done is not done again")
 
     monkeypatch.setattr(folds, "train", never)
-    assert json.loads(call(monkeypatch, capsys, *asked)[1]) == kept
+    assert json.loads(call(*asked)[1]) == kept
     with pytest.raises(FlukeprintError, match="other photos, settings or folds"):
         cross_validate(data, out, read_config(None, [*TINY, "seed=1"]), 2)
     with pytest.raises(FlukeprintError, match="other photos, settings or folds"):
