@@ -57,7 +57,9 @@ def test_the_lines_name_each_fold_and_all() -> None:
     assert text.splitlines() == [f"fold 0: {said}", f"fold 1: {said}", f"all folds: {said}"]
 
 
-def test_every_fold_is_trained_scored_and_kept(tmp_path: Path, call: Call) -> None:
+def test_every_fold_is_trained_scored_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
     data, out = write_whales(tmp_path / "data"), tmp_path / "out"
     settings = [part for setting in TINY for part in ("--set", setting)]
     asked = ["train", str(data), "--out", str(out), "--folds", "2", "--json", *settings]
