@@ -9,15 +9,18 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from flukeprint import cli_export, cli_import, exports
+from flukeprint import cli_decisions, cli_export, cli_import, exports
+from flukeprint.catalogue import Catalogue, NoWhale, check, log
 from flukeprint.catalogue.facts import ORDERS
 from flukeprint.catalogue.salvage import CUT_OFF
+from flukeprint.errors import FlukeprintError
 from flukeprint.model import Model, save_model
 from tests.catalogue.small import cut_off
 from tests.conftest import Call
@@ -614,6 +617,60 @@ def test_a_decision_on_a_ranking_that_others_have_overtaken_is_refused(
     assert book(*late, "--ranking", "none", "--dry-run")[0] == 0
     assert book(*late, "--seen", "2")[0] == 2
     assert book(*late, "--seen", "3")[0] == 0
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_whose_clock_is_wrong_does_not_matter(
+    book: Call, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """Two people's computers differ by a day, on a disk that both reach."""
+    asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path)
+    with monkeypatch.context() as patched:  # Bob asks; then Ann decides, whose clock it is not
+        wrong = (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+        patched.setattr(log, "now", lambda: wrong)
+        assert book("catalogue", "decide", "5", "--unsure")[0] == 0
+        patched.undo()
+        assert book(*asked)[0] == 0
+        patched.setattr(log, "now", lambda: wrong)
+        assert book("catalogue", "decide", "4", "--no-whale")[0] == 0
+    code, _, err = book("catalogue", "decide", "4", "--same", "w_a", "--who", "Bob")
+    assert (code, "was shown, by event 3 (no whale, Ann, " in err) == (2, True)
+    assert book("catalogue", "decide", "5", "--same", "w_a", "--who", "Bob")[0] == 0
+
+
+def test_several_photos_are_decided_in_one_go(
+    book: Call, tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes between waits, however late: nobody else's decision is lost, none is half done."""
+    asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path)
+    assert book(*asked)[0] == 0
+    checked = cli_decisions._check_overtaken
+    waited = []
+
+    def late(*arguments: Any) -> None:
+        checked(*arguments)
+        with Catalogue.open(tmp_path / "book", busy_s=0) as other:
+            with pytest.raises(FlukeprintError, match="another program is using it"):
+                other.decide(NoWhale(5), who="Cara")
+            waited.append(other.photo(4).state)
+
+    monkeypatch.setattr(cli_decisions, "_check_overtaken", late)
+    assert book("catalogue", "decide", "4", "5", "--same", "w_a", "--who", "Bob")[0] == 0
+    assert waited == [None, None]
+    decide = Catalogue.decide
+
+    def refused(self: Catalogue, decision: Any, **how: Any) -> Any:
+        if decision.photo == 5 and not how.get("dry_run"):
+            raise FlukeprintError("the disk is full")
+        return decide(self, decision, **how)
+
+    monkeypatch.setattr(cli_decisions, "_check_overtaken", checked)
+    monkeypatch.setattr(Catalogue, "decide", refused)
+    events = output(book, "catalogue", "show")["events"]
+    code, out, err = book("catalogue", "decide", "4", "5", "--unsure", "--who", "Bob")
+    assert (code, out, err) == (2, "", "flukeprint: the disk is full\n")
+    assert output(book, "catalogue", "show")["events"] == events
+    assert check(tmp_path / "book").whole
 
 
 def test_a_photo_without_a_whale_waits_for_nobody(

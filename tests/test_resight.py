@@ -235,7 +235,7 @@ def test_a_merge_while_the_model_was_at_work(
 ) -> None:
     """What is noted is what was shown: by the names that the whales had then."""
     bring(book, shoot(4))
-    known = book.photos_and_names()
+    known = book.present()
     book.decide(Merge(book.find("w_a"), book.find("w_b")), who="Bo")
     (found,), _ = resight(book, [Asked(shoot(4))], network, known=known)
     assert found.ranking is not None

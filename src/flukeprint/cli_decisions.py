@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from flukeprint.cli_options import CATALOGUE, DRY_RUN, JSON, WHO, WHY, json_text
 from flukeprint.errors import FlukeprintError
 
 if TYPE_CHECKING:
-    from flukeprint.catalogue import Catalogue
+    from flukeprint.catalogue import Catalogue, Outcome
     from flukeprint.catalogue.draft import Decision
 
 MADE_UP = "\0"
@@ -88,8 +88,6 @@ def decide(
     thing at a time; facts may come together. It says exactly what it changes. Nothing is
     overwritten: undo takes any event back.
     """
-    from flukeprint.catalogue import New, Same
-
     how = {name: said.pop(name) for name in HOW}
     chosen = {name: value for name, value in said.items() if value}
     with open_to_write(file) as book:
@@ -99,30 +97,17 @@ def decide(
         numbers = list(dict.fromkeys(photo_number(book, photo) for photo in photos))
         if len(numbers) > 1 and (ranking not in (None, NO_RANKING) or "box" in chosen):
             raise FlukeprintError("--ranking and --box are about one photo; give one PHOTO")
-        first, *others = [_about_photo(book, number, dict(chosen)) for number in numbers]
-        how["one_line"] = len(photos) > 1
-        cited = {number: _cited(book, number, ranking) for number in numbers}
-        if how["seen"] is None:
-            now = book.revision
-            for number in numbers:
-                _check_overtaken(book, number, cited[number], how["who"])
-            how["seen"] = None if others else now  # the first of several changes what they name
-        if others:  # all are refused where one is, before the first is noted
-            for decision in (first, *others):
-                book.decide(
-                    decision, who=how["who"], why=how["why"], seen=how["seen"], dry_run=True
-                )
-        _note(book, first, ranking=cited[numbers[0]], **how)
-        if isinstance(first, New) and others:
-            if how["dry_run"]:
-                say("note: the other photos would be put with that whale", err=True)
-                return
-            whale = book.photo(first.photo).individual
-            assert whale is not None
-            others = [Same(number, whale) for number in numbers[1:]]
-            how["seen"] = None  # the whale is newer than what was looked at
-        for number, decision in zip(numbers[1:], others, strict=True):
-            _note(book, decision, ranking=cited[number], **how)
+        if how["dry_run"]:
+            outcomes = _decided(book, numbers, chosen, ranking, **how)
+        else:
+            with book.together():
+                outcomes = _decided(book, numbers, chosen, ranking, **how)
+        for kind, outcome in outcomes:
+            _tell(outcome, kind, as_json=how["as_json"], one_line=len(photos) > 1)
+        if how["dry_run"] and "new" in chosen and len(numbers) > 1:
+            say("note: the other photos would be put with that whale", err=True)
+        elif not how["dry_run"]:
+            back_up(book)
 
 
 @click.command()
@@ -206,6 +191,42 @@ def undo(event: int, file: Path, **how: Any) -> None:
 COMMANDS = (decide, merge, split, rename, undo)
 
 
+def _decided(
+    book: Catalogue,
+    photos: Sequence[int],
+    said: Mapping[str, Any],
+    ranking: str | None,
+    *,
+    who: str,
+    why: str,
+    seen: int | None,
+    dry_run: bool,
+    **_: Any,
+) -> list[tuple[str, Outcome]]:
+    """What is said of photos, noted or previewed one by one: the kinds of events and outcomes."""
+    from flukeprint.catalogue import New, Same
+
+    decisions = [_about_photo(book, photo, dict(said)) for photo in photos]
+    cited = [_cited(book, photo, ranking) for photo in photos]
+    if seen is None:
+        for photo, number in zip(photos, cited, strict=True):
+            _check_overtaken(book, photo, number, who)
+    # As things are before the first is noted: it may change what the others name.
+    previews = [book.decide(one, who=who, why=why, seen=seen, dry_run=True) for one in decisions]
+    if dry_run:
+        kept = 1 if isinstance(decisions[0], New) else len(decisions)
+        return [(one.kind, was) for one, was in zip(decisions, previews, strict=True)][:kept]
+    outcomes = []
+    whale: int | None = None
+    for decision, number in zip(decisions, cited, strict=True):
+        if whale is not None and isinstance(decision, New):
+            decision = Same(decision.photo, whale)
+        outcomes.append((decision.kind, book.decide(decision, who=who, why=why, ranking=number)))
+        if isinstance(decision, New):
+            whale = book.photo(decision.photo).individual
+    return outcomes
+
+
 def _about_photo(book: Catalogue, photo: int, said: dict[str, Any]) -> Decision:
     """The one decision that the options name."""
     from flukeprint.catalogue import (
@@ -260,10 +281,12 @@ def _check_overtaken(book: Catalogue, photo: int, ranking: int | None, who: str)
     if shown is None:
         return
     for entry in book.photo_history(photo):
-        if entry.event.at > shown.at and entry.event.who != who:
+        event = entry.event
+        later = event.at > shown.at if shown.revision is None else event.id > shown.revision
+        if later and event.who != who:
             raise FlukeprintError(
                 f"{book.photo(photo).called} changed since ranking {shown.id} was shown, by "
-                f"{entry.event}; identify it again, or say --seen {book.revision} if you know that"
+                f"{event}; identify it again, or say --seen {book.revision} if you know that"
             )
 
 
@@ -293,25 +316,28 @@ def _note(
     dry_run: bool,
     as_json: bool,
     seen: int | None = None,
-    ranking: int | None = None,
-    one_line: bool = False,
 ) -> None:
-    """Note a decision, or preview it, and say exactly what it changed; JSON in one line if so."""
+    """Note a decision, or preview it, and say exactly what it changed."""
+    done = book.decide(decision, who=who, why=why, seen=seen, dry_run=dry_run)
+    _tell(done, decision.kind, as_json=as_json)
+    if done.event:
+        back_up(book)
+
+
+def _tell(done: Outcome, kind: str, *, as_json: bool, one_line: bool = False) -> None:
+    """Say exactly what a decision of a kind changed; JSON in one line if so."""
     import json
 
-    done = book.decide(decision, who=who, why=why, seen=seen, ranking=ranking, dry_run=dry_run)
     if as_json:
         body = {"event": done.event, "revision": done.revision, "changes": list(done.lines)}
         body["notes"] = list(done.notes)
         click.echo(json.dumps(body) if one_line else json_text(body))
     else:
         begin = f"event {done.event}" if done.event else "would be"
-        click.echo(f"{begin}: {decision.kind}")
+        click.echo(f"{begin}: {kind}")
         echo_lines(done.lines[:CHANGES_SHOWN])
         more = len(done.lines) - CHANGES_SHOWN
         if more > 0:  # to undo an import changes tens of thousands of cells
             click.echo(f"  and {more:,} more (--json names them all)")
         for note in done.notes:
             say(f"note: {note}", err=True)
-    if done.event:
-        back_up(book)

@@ -240,10 +240,9 @@ def _from_catalogue(
         if not note:
             say(f"note: {file}: read-only; what is shown is not noted there", err=True)
         asked = _asked(book, photos, *met)
-        revision = book.revision  # before anything is compared: what is said is not newer than it
-        known = there, names = book.photos_and_names()
-        table = table_of(book, there, names)
-        kept = [book.root / path for photo in there for path in photo.paths]
+        known = book.present()
+        table = table_of(book, known.photos, known.names)
+        kept = [book.root / path for photo in known.photos for path in photo.paths]
         lists = [met[1]] if met[1] else []
         wanted.check([one.path for one in asked], table, [file, *lists, *kept])
         network = wanted.network()
@@ -271,7 +270,7 @@ def _from_catalogue(
             "number": one.photo if one.answer.failure is None else ask.number,
             "ranking": one.ranking,
             "encounter": ask.encounter or None,
-            "revision": revision,
+            "revision": known.revision,
         }
         for one, ask in zip(found, asked, strict=True)
     ]

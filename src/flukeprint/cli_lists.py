@@ -42,7 +42,7 @@ def photos(
 
     with open_to_read(file) as book:
         whom = None if whale is None else book.find(whale)
-        everything, names = book.photos_and_names()
+        _, everything, names = book.present()
     shown = [
         photo
         for photo in everything
@@ -78,7 +78,7 @@ def whales(file: Path, as_json: bool) -> None:
     from flukeprint.pages import plural
 
     with open_to_read(file) as book:
-        everything, names = book.photos_and_names()
+        _, everything, names = book.present()
         found = [book.individual(number) for number in sorted(names, key=names.__getitem__)]
     date_of = {photo.number: photo.date for photo in everything}
     for whale in found:

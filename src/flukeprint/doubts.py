@@ -100,7 +100,7 @@ def audit_catalogue(
     Raises:
         FlukeprintError: the model is a classifier, or the catalogue cannot be used.
     """
-    everything, names = catalogue.photos_and_names()
+    _, everything, names = catalogue.present()
     photos = [photo for photo in everything if photo.individual is not None]
     seen = _look_over(catalogue, photos, network, cache, note, progress)
     owners = np.array([photo.individual for photo in seen.photos], dtype=np.int64)

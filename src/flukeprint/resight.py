@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flukeprint.cache import Cache
-from flukeprint.catalogue import Catalogue, PhotoNow, Shown
+from flukeprint.catalogue import Catalogue, PhotoNow, Present, Shown
 from flukeprint.catalogued import (
     CatalogueGallery,
     gallery_rows,
@@ -95,15 +95,15 @@ def resight(
     new_share: float | None = None,
     miss_rate: float | None = None,
     note: bool = True,
-    known: tuple[Sequence[PhotoNow], Mapping[int, str]] | None = None,
+    known: Present | None = None,
     shown: Callable[[Sequence[Identification]], int] | None = None,
     progress: Progress = no_progress,
 ) -> tuple[list[Resighting], tuple[Failure, ...]]:
     """Name the likeliest catalogued individuals for each photo; see :func:`identify.identify`.
 
     Photos with the same encounter are judged together. With ``note``, embeddings and rankings of
-    catalogued photos are kept in the catalogue. ``known`` is what the catalogue's
-    ``photos_and_names`` gave, where that has been asked already: others may decide meanwhile.
+    catalogued photos are kept in the catalogue. ``known`` is what the catalogue's ``present`` gave,
+    where that has been asked already: others may decide meanwhile.
     ``shown`` says how many candidates of these answers a person gets to see, where not all: no more
     are kept in the rankings. Returns the answers in order, and the catalogue's photos that could
     not be had.
@@ -112,7 +112,7 @@ def resight(
         FlukeprintError: the model is a classifier, the catalogue names nobody or cannot be used.
     """
     judge = Judge.of(network.model.manifest, top, new_share, miss_rate)
-    photos, names = catalogue.photos_and_names() if known is None else known
+    revision, photos, names = known or catalogue.present()
     rows = gallery_rows(photos, names)
     if not any(row.label != NEW_WHALE for row in rows):
         raise FlukeprintError(f"{catalogue.path}: names no individual yet; import labelled photos")
@@ -144,7 +144,8 @@ def resight(
     }
     answers = _answered(asked, done, gallery, judge, by_hash, denied)
     places = (shown(answers) if shown else top) if note else None
-    return _noted(catalogue, answers, done, by_hash, names, network.model.id, places), failures
+    compared = revision, network.model.id
+    return _noted(catalogue, answers, done, by_hash, names, compared, places), failures
 
 
 def _answered(
@@ -213,11 +214,12 @@ def _noted(
     done: EmbeddedPhotos,
     known: Mapping[str, PhotoNow],
     names: Mapping[int, str],
-    model_id: str,
+    compared: tuple[int, str],
     places: int | None,
 ) -> list[Resighting]:
     """The answers with their photos' numbers; rankings are kept in one go.
 
+    ``compared`` are the revision with which, and the id of the model by which they were compared.
     Of each so many ``places`` were shown; None where nothing is to be kept.
     """
     hashes = dict(zip(done.places.tolist(), done.embeddings.hashes, strict=True))
@@ -235,7 +237,9 @@ def _noted(
         for place, (number, answer) in enumerate(zip(photos, answers, strict=True))
         if places is not None and number is not None and answer.new is not None
     }
-    kept = catalogue.keep_rankings(model_id, list(shown.values())) if shown else []
+    revision, model_id = compared
+    rows = list(shown.values())
+    kept = catalogue.keep_rankings(model_id, rows, seen=revision) if rows else []
     rankings = dict(zip(shown, kept, strict=True))
     return [
         Resighting(answer, number, rankings.get(place))

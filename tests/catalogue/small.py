@@ -46,6 +46,16 @@ def cells(path: Path) -> Rows:
     return query(path, "SELECT kind, subject, field, item, value FROM cell WHERE value NOT NULL")
 
 
+def as_of_version(path: Path, version: int) -> None:
+    """Make a catalogue what an earlier version would have made of the same."""
+    if version < 3:
+        query(path, "ALTER TABLE ranking DROP COLUMN revision")
+    if version < 2:
+        for name in ("event_named", "effect_unnamed"):
+            query(path, f"DROP INDEX {name}")
+    query(path, f"PRAGMA user_version = {version}")
+
+
 def cut_off(path: Path) -> None:
     """Leave the file and the journal of a decision that was cut off while it wrote."""
     with closing(connect(path)) as link:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flukeprint.catalogue import Catalogue, Different, Rename, Same, Shown, check
+from flukeprint.catalogue import Catalogue, Different, Rename, Same, Shown, check, rescue
 from flukeprint.catalogue.backup import KEPT
 from flukeprint.catalogue.schema import MIGRATIONS
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import Embeddings
-from tests.catalogue.small import cells, content, placed, query, small
+from tests.catalogue.small import as_of_version, cells, content, placed, query, small
 from tests.tiny import seen
 
 NEXT = (*MIGRATIONS, ("CREATE TABLE note (id INTEGER PRIMARY KEY)", "INSERT INTO note VALUES (7)"))
@@ -94,11 +95,12 @@ def test_an_older_catalogue_is_upgraded_after_a_copy(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     with Catalogue.open(path, migrations=NEXT) as book:
         assert book.decide(Same(4, 1), who="Bo").event == 2
-    assert query(path, "PRAGMA user_version") == [(3,)]
+    assert query(path, "PRAGMA user_version") == [(len(NEXT),)]
     assert query(path, "SELECT * FROM note") == [(7,)]
-    assert sorted(os.listdir(tmp_path)) == ["book", "book.v2.r1.backup"]
+    kept = f"book.v{len(MIGRATIONS)}.r1.backup"
+    assert sorted(os.listdir(tmp_path)) == ["book", kept]
     assert check(path, NEXT).whole
-    with Catalogue.open(tmp_path / "book.v2.r1.backup") as copy:
+    with Catalogue.open(tmp_path / kept) as copy:
         assert (copy.revision, placed(copy)[4]) == (1, (None, None))
     with pytest.raises(FlukeprintError, match="made by a newer flukeprint"):
         Catalogue.open(path)
@@ -106,19 +108,23 @@ def test_an_older_catalogue_is_upgraded_after_a_copy(tmp_path: Path) -> None:
     assert len(os.listdir(tmp_path)) == 2
 
 
-def test_a_catalogue_of_the_first_version(tmp_path: Path) -> None:
-    """It lacks the two indices that find verdicts and undone names."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_catalogue_of_an_earlier_version(tmp_path: Path, version: int) -> None:
+    """It does not know with which revision a photo was compared; what was shown stays."""
     path = tmp_path / "book"
     with small(path) as book:
-        book.decide(Different(4, 1), who="Bo")
-    for name in ("event_named", "effect_unnamed"):
-        query(path, f"DROP INDEX {name}")
-    query(path, "PRAGMA user_version = 1")
+        (shown,) = book.keep_rankings("m", [Shown(4, ((1, 0.5),), 0.5)])
+        book.decide(Different(4, 1), who="Bo", ranking=shown)
+        now = book.ranking(shown)
+    as_of_version(path, version)
     assert check(path).whole
-    with Catalogue.open(path) as book:
+    assert rescue(path, tmp_path / "saved", who="Bo").rows["ranking"] == 1
+    with Catalogue.open(path) as book, Catalogue.open(tmp_path / "saved") as saved:
         assert [entry.event.id for entry in book.individual_history(1)] == [1, 2]
+        assert now is not None
+        assert book.ranking(shown) == saved.ranking(shown) == replace(now, revision=None)
     assert query(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
-    assert check(path).whole and check(tmp_path / "book.v1.r2.backup").whole
+    assert check(path).whole and check(tmp_path / f"book.v{version}.r2.backup").whole
 
 
 def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:

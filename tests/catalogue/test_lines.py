@@ -33,7 +33,7 @@ from flukeprint.catalogue import (
 from flukeprint.catalogue.lines import ORDER, read_lines, write_lines
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import Embeddings
-from tests.catalogue.small import content, photo, query, small
+from tests.catalogue.small import as_of_version, content, photo, query, small
 from tests.exports.test_tables import NAME
 from tests.tiny import UNSEEN, seen
 
@@ -87,7 +87,7 @@ def test_what_a_line_looks_like(tmp_path: Path) -> None:
     with small(tmp_path / "a.fpc"):
         write_lines(tmp_path / "a.fpc", tmp_path / "a.jsonl")
     lines = (tmp_path / "a.jsonl").read_text(encoding="ascii").splitlines()
-    assert lines[0].startswith('{"format":"flukeprint catalogue","version":2,"meta":{"root":"."},')
+    assert lines[0].startswith('{"format":"flukeprint catalogue","version":3,"meta":{"root":"."},')
     coded = base64.b64encode(bytes.fromhex(content(1))).decode()
     assert lines[1].startswith(
         f'{{"table":"photo","row":{{"id":1,"sha256":{{"base64":"{coded}"}},"size_bytes":1000,'
@@ -203,17 +203,17 @@ def test_a_newer_version(full: Path, tmp_path: Path) -> None:
         assert reported in refused(raw, tmp_path / "b")
 
 
-def test_lines_of_the_first_version(full: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_lines_of_an_earlier_version(full: Path, tmp_path: Path, version: int) -> None:
     """They give a catalogue of this one."""
     old = tmp_path / "old.fpc"
     old.write_bytes(full.read_bytes())
-    for name in ("event_named", "effect_unnamed"):
-        query(old, f"DROP INDEX {name}")
-    query(old, "PRAGMA user_version = 1")
+    as_of_version(old, version)
     write_lines(old, tmp_path / "old.jsonl")
-    assert b'"version":1,' in (tmp_path / "old.jsonl").read_bytes()
+    assert b'"version":%d,' % version in (tmp_path / "old.jsonl").read_bytes()
     read_lines(tmp_path / "old.jsonl", tmp_path / "new.fpc")
-    assert sorted(dump(tmp_path / "new.fpc")) == sorted(dump(full))
+    Catalogue.open(old).close()  # upgraded in place
+    assert sorted(dump(tmp_path / "new.fpc")) == sorted(dump(old))
 
 
 def test_a_file_that_is_there_stays(full: Path, written: bytes, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_only_photos_that_somebody_said_show_a_whale(book: Catalogue, tmp_path: 
     book.decide(Unsure(4), who="Bo")
     book.decide(Different(1, 1), who="Bo")
     book.decide(Different(5, 1), who="Bo")
-    photos, names = book.photos_and_names()
+    _, photos, names = book.present()
     notes = write(exporting(*photos, names=names), tmp_path / "a.zip")
     core, _ = read(tmp_path / "a.zip")
     assert [row["occurrenceID"][-64:] for row in core] == [content(n) for n in (1, 2, 3, 6)]

@@ -12,7 +12,7 @@ from flukeprint.catalogue.catalogue import Catalogue
 from flukeprint.catalogue.check import Report, check
 from flukeprint.catalogue.draft import Outcome
 from flukeprint.catalogue.evidence import Ranking, Shown
-from flukeprint.catalogue.history import Counts, IndividualNow, PhotoNow
+from flukeprint.catalogue.history import Counts, IndividualNow, PhotoNow, Present
 from flukeprint.catalogue.individuals import Merge, Rename, Split
 from flukeprint.catalogue.listing import (
     Listed,
@@ -56,6 +56,7 @@ __all__ = [
     "NoWhale",
     "Outcome",
     "PhotoNow",
+    "Present",
     "Ranking",
     "Rename",
     "Report",

@@ -50,6 +50,7 @@ class Catalogue:
     ) -> None:
         self._link, self.path, self.root = link, path, root
         self._migrations = migrations
+        self._inside = False  # a transaction that :meth:`together` began
 
     @classmethod
     def create(cls, path: Path, *, root: Path | None = None) -> Self:
@@ -158,6 +159,16 @@ class Catalogue:
                 link, decision, who=who, why=why, seen=seen, ranking=ranking, dry_run=dry_run
             )
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All decisions inside are noted, or none where one is refused; others wait meanwhile."""
+        with self._writing():
+            self._inside = True
+            try:
+                yield
+            finally:
+                self._inside = False
+
     def add_photos(
         self, incoming: Iterable[Incoming], *, who: str, why: str = "", dry_run: bool = False
     ) -> Import:
@@ -178,11 +189,18 @@ class Catalogue:
         with self._writing() as link:
             return evidence.keep_embeddings(link, embeddings, half=half)
 
-    def keep_rankings(self, model_id: str, shown: Sequence[evidence.Shown]) -> list[int]:
-        """Note rankings as they are shown; their numbers, by which decisions cite them."""
+    def keep_rankings(
+        self, model_id: str, shown: Sequence[evidence.Shown], *, seen: int | None = None
+    ) -> list[int]:
+        """Note rankings as they are shown; their numbers, by which decisions cite them.
+
+        ``seen`` is the :attr:`revision` that the photos were compared with, None for the present
+        one.
+        """
         with self._writing() as link:
+            last = revision(link) if seen is None else seen
             return [
-                evidence.keep_ranking(link, one.photo, model_id, one.candidates, one.new)
+                evidence.keep_ranking(link, one.photo, model_id, one.candidates, one.new, last)
                 for one in shown
             ]
 
@@ -211,10 +229,11 @@ class Catalogue:
         with self._reading() as link:
             return evidence.match_probabilities(link)
 
-    def photos_and_names(self) -> tuple[list[history.PhotoNow], dict[int, str]]:
-        """All photos and the names of all individuals there are, of one moment."""
+    def present(self) -> history.Present:
+        """The revision, all photos and the names of all individuals there are, of one moment."""
         with self._reading() as link:
-            return list(history.photos_now(link)), history.individuals_now(link)
+            photos, names = list(history.photos_now(link)), history.individuals_now(link)
+            return history.Present(revision(link), photos, names)
 
     def moment(self) -> tuple[list[history.PhotoNow], dict[int, str], dict[int, float]]:
         """Photos, individuals' names and match probabilities, all of one moment, to export."""
@@ -324,6 +343,9 @@ class Catalogue:
 
     @contextmanager
     def _using(self, *, write: bool) -> Iterator[sqlite3.Connection]:
+        if self._inside:
+            yield self._link
+            return
         try:
             with transaction(self._link, self.path, write=write):
                 yield self._link

@@ -28,7 +28,8 @@ class Ranking:
     """A list of likeliest individuals as it was shown for one photo.
 
     ``candidates`` are (individual's number, its name then, probability), likeliest first; ``new``
-    is the probability that the individual is in no catalogue; ``at`` is UTC.
+    is the probability that the individual is in no catalogue; ``at`` is UTC; ``revision`` was the
+    catalogue's last event when the photo was compared, None in what older versions noted.
     """
 
     id: int
@@ -37,6 +38,7 @@ class Ranking:
     at: str
     new: float
     candidates: tuple[tuple[int, str, float], ...]
+    revision: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,12 @@ def keep_ranking(
     model_id: str,
     candidates: Sequence[tuple[int, float]],
     new: float,
+    seen: int,
 ) -> int:
-    """Note a ranking as it is shown, (individual, probability) likeliest first; its number."""
+    """Note a ranking as it is shown, (individual, probability) likeliest first; its number.
+
+    ``seen`` is the catalogue's last event when the photo was compared.
+    """
     named = []
     for individual, probability in candidates:
         # Also of one that others merged or undid while the model was at work.
@@ -132,8 +138,9 @@ def keep_ranking(
     if not link.execute("SELECT 1 FROM photo WHERE id = ?", (photo,)).fetchone():
         raise FlukeprintError(f"no photo has the number {photo}")
     cursor = link.execute(
-        "INSERT INTO ranking (photo, model, at, new, candidates) VALUES (?, ?, ?, ?, ?)",
-        (photo, _model(link, model_id), now(), new, json.dumps(named, ensure_ascii=False)),
+        "INSERT INTO ranking (photo, model, at, new, candidates, revision)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (photo, _model(link, model_id), now(), new, json.dumps(named, ensure_ascii=False), seen),
     )
     return int(cursor.lastrowid or 0)
 
@@ -159,15 +166,15 @@ def read_ranking(link: sqlite3.Connection, number: int) -> Ranking:
 def find_ranking(link: sqlite3.Connection, number: int) -> Ranking | None:
     """A ranking as it was shown; None where it is lost, as it may be after a rescue."""
     row = link.execute(
-        "SELECT r.id, photo, name, at, new, candidates FROM ranking r"
+        "SELECT photo, name, at, new, candidates, revision FROM ranking r"
         " JOIN model ON model.id = model WHERE r.id = ?",
         (number,),
     ).fetchone()
     if row is None:
         return None
-    _, photo, model_id, at, new, shown = row
+    photo, model_id, at, new, shown, seen = row
     candidates = tuple((who, name, share) for who, name, share in json.loads(shown))
-    return Ranking(number, photo, model_id, at, new, candidates)
+    return Ranking(number, photo, model_id, at, new, candidates, seen)
 
 
 def match_probabilities(link: sqlite3.Connection) -> dict[int, float]:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.log import Value
@@ -82,6 +82,14 @@ class IndividualNow:
     alive: bool
     merged_into: int | None
     photos: tuple[int, ...]
+
+
+class Present(NamedTuple):
+    """What a catalogue says at one moment: its last event, all photos, all individuals' names."""
+
+    revision: int
+    photos: list[PhotoNow]
+    names: dict[int, str]
 
 
 @dataclass(frozen=True, slots=True)

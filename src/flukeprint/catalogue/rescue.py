@@ -90,6 +90,7 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str, la
     needs = [(columns.index(column), other) for column, other in NEEDS.get(table, ())]
     copied = 0
     for row in rows_of(source, table):
+        row += (None,) * (len(columns) - len(row))  # columns that came with a later version
         if len(row) != len(columns) or (table == "look" and not _is_box(row[3:7])):
             continue
         number = 1 if event is None else row[event]

@@ -155,5 +155,11 @@ _SECOND: Migration = (
     "CREATE INDEX effect_unnamed ON effect (before) WHERE field = 'name' AND after IS NULL",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SECOND)
+_THIRD: Migration = (
+    # The last event when the photo was compared. Clocks of several computers disagree, events
+    # have one order. NULL in rankings that older versions noted.
+    "ALTER TABLE ranking ADD COLUMN revision INTEGER",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_FIRST, _SECOND, _THIRD)
 """The statements that lead from each version to the next. Append; never edit one that shipped."""
