@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flukeprint.catalogue import Catalogue, New, Same, Shown, Undo, check, rescue
+from flukeprint.catalogue import Catalogue, Move, New, Rename, Same, Shown, Undo, check, rescue
 from flukeprint.catalogue.salvage import CUT_OFF, NOT_TAKEN_IN
 from flukeprint.errors import FlukeprintError
 from tests.catalogue.small import cells, cut_off, photo, placed, query, small
@@ -121,6 +121,62 @@ def test_lost_photos_are_not_counted(tmp_path: Path) -> None:
     with Catalogue.open(tmp_path / "new") as book:
         counts = book.counts()
     assert (counts.photos, counts.unidentified) == (3, 2)
+
+
+@pytest.mark.parametrize("sql", ["", " WHERE id = 3", " WHERE id < 3"])
+def test_lost_individuals_come_back_with_their_numbers(tmp_path: Path, sql: str) -> None:
+    """The effects of the events that made them tell; nobody else gets their numbers."""
+    path = tmp_path / "book"
+    with small(path) as book:
+        book.decide(New(4, "C"), who="Bo")
+        book.decide(New(5, "D"), who="Bo")
+        book.decide(Undo(3), who="Bo")
+        names, kept = book.individuals(), query(path, "SELECT * FROM individual")
+    damage(path, "individual", f"DELETE FROM individual{sql}")
+    assert any("is not there, but its " in line for line in check(path).problems)
+    found = rescue(path, tmp_path / "new", who="Cy")
+    assert (found.damaged, found.lines) == ((), ())
+    assert query(tmp_path / "new", "SELECT * FROM individual") == kept
+    with Catalogue.open(tmp_path / "new") as book:
+        assert book.individuals() == names == {1: "A", 2: "B", 3: "C"}
+        book.decide(New(5, "E"), who="Cy")
+        assert book.individuals() == {**names, 5: "E"}
+    assert check(tmp_path / "new").whole
+
+
+def test_individuals_without_a_trace_but_a_name(tmp_path: Path) -> None:
+    """Row and beginning are lost, no photo names it: its number is not given again."""
+    path = tmp_path / "book"
+    with small(path) as book:
+        book.decide(New(4, "C"), who="Bo")
+        book.decide(Rename(3, "Cc"), who="Bo")
+        book.decide(Move(4, 1), who="Bo")
+    damage(path, "individual", "DELETE FROM individual WHERE id = 3")
+    damage(path, "effect", "DELETE FROM effect WHERE event = 2")
+    rescue(path, tmp_path / "new", who="Cy")
+    with Catalogue.open(tmp_path / "new") as book:
+        assert book.individuals() == {1: "A", 2: "B"}
+        book.decide(New(5, "D"), who="Cy")
+        assert book.individuals() == {1: "A", 2: "B", 4: "D"}
+    assert check(tmp_path / "new").whole
+
+
+def test_lost_photos_leave_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    with small(path) as book:
+        book.add_photos([photo(6, "A"), photo(6, "B")], who="Ann")  # labels that disagree
+        assert book.conflicts() == [6]
+    damage(path, "photo", "DELETE FROM photo WHERE id IN (1, 6)")
+    found = rescue(path, tmp_path / "new", who="Cy")
+    assert found.lines[0] == "photos that are lost: 2; bring them in again: 1, 6"
+    with Catalogue.open(tmp_path / "new") as book:
+        assert (book.conflicts(), book.counts().unidentified) == ([], 2)
+        assert [one.number for one in book.photos()] == [2, 3, 4, 5]
+        assert book.individual(1).photos == (2,)
+        book.add_photos([photo(6, "A")], who="Ann")
+        assert book.find_photo(photo(6).sha256) == 7  # 6 is what the log tells of another
+        assert book.individual(1).photos == (2, 7)
+    assert check(tmp_path / "new").whole
 
 
 @pytest.mark.parametrize("head", [16, 100, 4_096, 12_288])

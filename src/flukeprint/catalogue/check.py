@@ -197,6 +197,11 @@ def _sense(link: sqlite3.Connection) -> Iterator[Finding]:
             "photo {} is not there, but its {} is",
         ),
         (
+            "SELECT owner, subject, field FROM cell WHERE kind = 'i'"
+            " AND subject NOT IN (SELECT id FROM individual)",
+            "individual {} is not there, but its {} is",
+        ),
+        (
             "SELECT NULL, photo, model FROM look WHERE NOT"
             " (x0 >= 0 AND x0 < x1 AND x1 <= 1 AND y0 >= 0 AND y0 < y1 AND y1 <= 1)",
             "what was seen in photo {} by model {} is no box",

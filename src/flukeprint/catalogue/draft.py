@@ -182,8 +182,7 @@ class Draft:
 
     def _next_individual(self) -> int:
         if self._last_individual is None:
-            row = self.link.execute("SELECT coalesce(max(id), 0) FROM individual").fetchone()
-            self._last_individual = int(row[0])
+            self._last_individual = last_number(self.link, "individual")
         return self._last_individual + 1 + len(self.born)
 
     def made_up_name(self) -> str:
@@ -223,6 +222,18 @@ class Draft:
             held = self._changes.get(Key("i", individual, "name"), (EMPTY, EMPTY))[0]
             name = held.value
         return f"{name} (individual {individual})" if name else f"individual {individual}"
+
+
+def last_number(link: sqlite3.Connection, table: str) -> int:
+    """The highest number that a ``photo`` or an ``individual`` ever had; 0 for none.
+
+    A rescue may have lost the row of one of which events still tell: another must not get them.
+    """
+    query = (
+        f"SELECT max(coalesce((SELECT max(id) FROM {table}), 0),"
+        " coalesce((SELECT max(subject) FROM effect WHERE kind = ?), 0))"
+    )
+    return int(link.execute(query, (table[0],)).fetchone()[0])
 
 
 def checked_name(name: str) -> str:

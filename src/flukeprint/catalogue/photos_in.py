@@ -18,7 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import flukeprint.catalogue.state as state
-from flukeprint.catalogue.draft import Draft, checked_name
+from flukeprint.catalogue.draft import Draft, checked_name, last_number
 from flukeprint.catalogue.facts import checked_fact
 from flukeprint.catalogue.log import Key, read_event
 from flukeprint.catalogue.state import (
@@ -132,8 +132,7 @@ class Importing:
     def __init__(self, draft: Draft, root: Path) -> None:
         self.draft, self.root = draft, root
         self.arrivals = Arrivals()
-        last = draft.link.execute("SELECT coalesce(max(id), 0) FROM photo").fetchone()[0]
-        self._last = int(last)
+        self._last = last_number(draft.link, "photo")
         self._first = draft.first_photo = self._last + 1
         self._numbers: dict[str, int] = {}
         self._places: dict[str, int | None] = {}

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import flukeprint.catalogue.state as state
-from flukeprint.catalogue.check import Finding, inspect
+from flukeprint.catalogue.check import MOST_NAMED, Finding, inspect
 from flukeprint.catalogue.draft import Draft
-from flukeprint.catalogue.log import append, now
+from flukeprint.catalogue.log import EMPTY, Key, append, now
 from flukeprint.catalogue.salvage import at_rest, rows_of
 from flukeprint.catalogue.schema import MIGRATIONS
 from flukeprint.catalogue.store import connect, fresh_file, migrate, transaction
@@ -62,6 +62,7 @@ def rescue(path: Path, new: Path, *, who: str) -> Rescued:
             if not rows["event"] and not rows["effect"]:
                 raise FlukeprintError(f"{path}: no decision can be read; use a backup")
             _copy_meta(damaged, link)
+            _restore_individuals(link)
             lost = _stand_in(link)
             state.rebuild(link)
             bad, lines = _settle(link, path, who, lost)
@@ -128,6 +129,14 @@ def _copy_meta(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     target.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [("root", "."), *rows])
 
 
+def _restore_individuals(link: sqlite3.Connection) -> None:
+    """Write the rows again of individuals whose beginning the effects tell."""
+    link.execute(
+        "INSERT OR IGNORE INTO individual SELECT subject, min(event) FROM effect"
+        " WHERE kind = 'i' AND field = 'alive' AND after = 1 GROUP BY subject"
+    )
+
+
 def _stand_in(link: sqlite3.Connection) -> list[int]:
     """Hold the places of events that are lost; their numbers."""
     numbers = {number for (number,) in link.execute("SELECT id FROM event")}
@@ -148,25 +157,56 @@ def _stand_in(link: sqlite3.Connection) -> list[int]:
 def _settle(
     link: sqlite3.Connection, path: Path, who: str, lost: list[int]
 ) -> tuple[tuple[int, ...], list[str]]:
-    """Append the event that tells what is lost, individuals without a beginning given one."""
+    """Append the event that tells what is lost.
+
+    Before it, what is still said of photos that are lost is taken back, and individuals without a
+    beginning are given one.
+    """
+    photos = _forget_photos(link, who)
+    _revive_individuals(link, who)
+    findings = inspect(link, MIGRATIONS)
+    bad = sorted({finding.event for finding in findings if finding.event is not None} | {*lost})
+    _note(Draft(link, None), who, f"{path.name} was damaged", lost, bad)
+    return tuple(bad), [*photos, *_words(findings, lost)]
+
+
+def _forget_photos(link: sqlite3.Connection, who: str) -> list[str]:
+    """Take back what is said of photos whose rows are lost; a line of which they are."""
     draft = Draft(link, None)
-    named = link.execute(
+    gone = "SELECT DISTINCT subject FROM effect WHERE kind = 'p' EXCEPT SELECT id FROM photo"
+    numbers = [number for (number,) in link.execute(gone)]
+    for row in link.execute(
+        f"SELECT kind, subject, field, item FROM cell WHERE kind = 'p' AND subject IN ({gone})"
+    ).fetchall():
+        draft.put(Key(*row), EMPTY)
+    if draft.effects:
+        _note(draft, who, "photos that are lost", [], [])
+    if not numbers:
+        return []
+    shown = ", ".join(map(str, numbers[:MOST_NAMED])) + (" ..." if numbers[MOST_NAMED:] else "")
+    return [f"photos that are lost: {len(numbers):,}; bring them in again: {shown}"]
+
+
+def _revive_individuals(link: sqlite3.Connection, who: str) -> None:
+    """Give a number that is used its row again, and whom a photo is said to be its life."""
+    draft = Draft(link, None)
+    named = (
         "SELECT value FROM cell WHERE field = 'individual' AND value IS NOT NULL"
         " UNION SELECT item FROM cell WHERE field IN ('label', 'not') AND value IS NOT NULL"
-    ).fetchall()
-    for (number,) in named:
+    )
+    # Born by the event that comes next, whichever that is.
+    link.execute(
+        "INSERT OR IGNORE INTO individual SELECT number, ? FROM"
+        f" (SELECT subject AS number FROM effect WHERE kind = 'i' UNION {named})",
+        (draft.number,),
+    )
+    for (number,) in link.execute(named).fetchall():
         if not state.is_alive(link, number):
-            link.execute("INSERT OR IGNORE INTO individual VALUES (?, ?)", (number, draft.number))
             draft.set(1, "i", number, "alive")
             if draft.get("i", number, "name") is None:
                 draft.set(f"rescued {number}", "i", number, "name")
     if draft.effects:
         _note(draft, who, "individuals whose beginning is lost", [], [])
-        draft = Draft(link, None)
-    findings = inspect(link, MIGRATIONS)
-    bad = sorted({finding.event for finding in findings if finding.event is not None} | {*lost})
-    _note(draft, who, f"{path.name} was damaged", lost, bad)
-    return tuple(bad), _words(findings, lost)
 
 
 def _note(draft: Draft, who: str, why: str, lost: list[int], damaged: list[int]) -> None:
