@@ -995,3 +995,26 @@ def test_options_that_do_not_go_together(
     code, _, err = run(*arguments)
     assert code == 2
     assert "Usage: " in err
+
+
+def test_a_kaggle_folder_with_gaps_and_without_a_folder(
+    run: Call, tmp_path: Path, kaggle: Path, kaggle_zipped: Path
+) -> None:
+    """What is not there is skipped; photos that would lie in a temporary folder are refused."""
+    assert run("catalogue", "init", tmp_path / "book", "--root", tmp_path)[0] == 0
+    code, out, err = run("catalogue", "import", kaggle_zipped)
+    said = f"flukeprint: {kaggle_zipped}: unpack train.zip to train/ first, to stay there\n"
+    assert (code, out, err) == (2, "", said)
+    (kaggle / "train" / "5.jpg").unlink()
+    code, out, err = run("catalogue", "import", kaggle)
+    line = (kaggle / "train.csv").read_text().splitlines().index("5.jpg,new_whale") + 1
+    said = f"train/5.jpg: listed in train.csv, line {line}, but not there"
+    assert (code, out.splitlines()[-1], said in err) == (1, "1 photo skipped", True)
+    assert output(run, "catalogue", "show")["photos"] == 5
+
+
+def test_a_photo_whose_place_another_took_is_told(book: Call, kaggle: Path) -> None:
+    shutil.copy(kaggle / "train" / "1.jpg", kaggle / "train" / "5.jpg")
+    code, _, err = book("catalogue", "import", kaggle)
+    said = "note: train/5.jpg holds another picture now; photo 4 has no file any more\n"
+    assert (code, said in err) == (0, True)

@@ -15,6 +15,7 @@ from flukeprint import cli
 from flukeprint.catalogue import (
     Catalogue,
     Different,
+    Listed,
     Shown,
     Undo,
     bring_in,
@@ -186,6 +187,18 @@ def test_unidentified_photos_of_one_whale_are_grouped(
     assert [group.photos for group in groups] == [(11, 12)]
     assert groups[0].evidence[0].photos == (11, 12)
     assert groups[0].probability >= 0.5
+
+
+def test_labels_that_disagree_are_no_group(
+    book: Catalogue, network: Network, tmp_path: Path, write_picture: Callable[..., Path]
+) -> None:
+    """A person chooses among the labels: a third name would hide what they were."""
+    shots = ((20, 120), (20, 121))
+    paths = [write_picture(tmp_path / f"{over}.png", shot(whale, over)) for whale, over in shots]
+    labels = [Listed(path, label) for path in paths for label in ("Salt", "Pepper")]
+    bring_in(book, labels, who="Ann")
+    assert len(book.conflicts()) == 2
+    assert cluster_catalogue(book, network, least=0.5) == ([], ())
 
 
 def test_a_catalogue_without_photos_to_group(book: Catalogue, network: Network) -> None:

@@ -40,7 +40,7 @@ def labels_of(photo: PhotoNow, names: Mapping[int, str]) -> tuple[str, ...]:
         return ()
     if photo.individual is not None:
         return (names[photo.individual],)
-    if photo.labels and photo.state == "conflict":
+    if photo.labels and photo.in_conflict:
         return tuple(names[one] for one in photo.labels if one not in photo.not_individuals)
     return (NEW_WHALE,) if photo.unnamed else ()
 

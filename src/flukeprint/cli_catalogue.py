@@ -79,7 +79,7 @@ def conflicts(file: Path, as_json: bool) -> None:
             name: [value for value in (photo.facts.get(name), *more) if value]
             for name, more in photo.disputed.items()
         }
-        if photo.state != "conflict":
+        if not photo.in_conflict:
             labels = []
         if as_json:
             body = {"photo": photo.number, "path": photo.called, "labels": labels, "facts": facts}

@@ -93,7 +93,7 @@ def import_(
             f"{data}: give a folder, a .csv file, or JSON Lines, whose name ends in .jsonl"
         )
     else:
-        table = read_table(data)
+        table = read_table(data, skipped)
         listed = from_table(table)
         for note in table.notes:
             say(f"note: {data}: {note}", err=True)
@@ -186,6 +186,12 @@ def _tell_import(done: Imported, skipped: int, dry_run: bool, as_json: bool) -> 
     more = len(counts.conflicts) - CONFLICTS_SHOWN
     if more > 0:
         click.echo(f"and {more:,} more conflicts (--json names them all)")
+    for number, path in counts.replaced[:NAMES_SHOWN]:
+        lost = f"photo {number} has no file any more"
+        say(f"note: {path} holds another picture now; {lost}", err=True)
+    if len(counts.replaced) > NAMES_SHOWN:
+        others = plural(len(counts.replaced) - NAMES_SHOWN, "more photo has", "more photos have")
+        say(f"note: {others} no file any more (--json names them all)", err=True)
     if skipped:
         click.echo(f"{plural(skipped, 'photo')} skipped")
 

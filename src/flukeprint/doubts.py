@@ -148,13 +148,15 @@ def cluster_catalogue(
     """Groups of unidentified photos that look like one whale, surest first.
 
     Photos are judged against how alike they are to the catalogue's known whales; identical photos
-    are one, and near twins start together. ``least`` is the least probable join, 0 to 1.
+    are one, and near twins start together. Photos whose labels disagree are left out. ``least`` is
+    the least probable join, 0 to 1.
 
     Raises:
         FlukeprintError: the model is a classifier, or the catalogue cannot be used.
     """
     photos = catalogue.photos()
-    unnamed = [photo for photo in photos if photo.unidentified]
+    # Labels that disagree wait for a person to choose among them: no group makes a third name.
+    unnamed = [photo for photo in photos if photo.unidentified and not photo.in_conflict]
     seen = _look_over(catalogue, unnamed, network, cache, note, progress)
     calibration = Calibration.from_dict(network.model.manifest.calibration)
     groups = find_groups(

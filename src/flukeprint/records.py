@@ -204,6 +204,12 @@ def spelled(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
+def label_of(name: str) -> str:
+    """A label as it is kept: a name, or ``new_whale`` however that is spelled ("New Whale")."""
+    letters = "".join(letter for letter in name.casefold() if letter.isalnum())
+    return NEW_WHALE if letters == "newwhale" else spelled(name)
+
+
 def whale_apart(individual: str, photo: str) -> str:
     """The individual, or for a photo labelled ``new_whale`` a name that no other photo shares."""
     return f"{NEW_WHALE} {photo}" if individual == NEW_WHALE else individual

@@ -13,6 +13,7 @@ import io
 import os
 import shutil
 import tempfile
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -23,7 +24,7 @@ from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.pages import plural
 from flukeprint.photos import SUFFIXES, UNREAD_SUFFIXES, passed_over, photos_under
-from flukeprint.records import LabelledPhoto, Table, spelled
+from flukeprint.records import Failure, LabelledPhoto, Table, label_of, spelled
 
 LISTINGS = ("train.csv", "train.csv.zip", "train.zip")
 NOT_FLUKES = "not_flukes"
@@ -35,8 +36,11 @@ WORDS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 """What may part a CSV file's cells; the first wins where the others part no more of them."""
 
 
-def read_table(data: Path) -> Table:
+def read_table(data: Path, absent: list[Failure] | None = None) -> Table:
     """Read a labelled collection.
+
+    ``absent`` takes the photos that a Kaggle folder lists and that are not there, where they are no
+    error; then its photos are files of their own, too, that stay where they lie.
 
     Raises:
         FlukeprintError: the path is missing, holds no known layout, lists a photo that is not
@@ -50,7 +54,7 @@ def read_table(data: Path) -> Table:
         raise FlukeprintError(f"{data}: not a labelled collection; {hint}")
     for name in LISTINGS[:2]:
         if (data / name).is_file():
-            return _read_kaggle(data, data / name)
+            return _read_kaggle(data, data / name, absent)
     return _read_folders(data)
 
 
@@ -69,20 +73,26 @@ def fingerprint(table: Table) -> str:
     return digest.hexdigest()
 
 
-def _read_kaggle(data: Path, listing: Path) -> Table:
+def _read_kaggle(data: Path, listing: Path, absent: list[Failure] | None) -> Table:
     rows = csv_rows(listing, ("Image", "Id"))
     folder = data / "train"
     if not folder.is_dir():
+        if absent is not None and (data / "train.zip").is_file():
+            raise FlukeprintError(f"{data}: unpack train.zip to train/ first, to stay there")
         folder = _unpacked(data / "train.zip")
     present = set(_listed(folder))
     entries = []
     for line, row in rows:
         name = unguard(row["Image"])
         if name not in present:
-            raise FlukeprintError(
-                f"{listing}, line {line}: lists {name!r}, which is not in {folder}; "
-                "add the photo or drop the line"
-            )
+            if absent is None:
+                raise FlukeprintError(
+                    f"{listing}, line {line}: lists {name!r}, which is not in {folder}; "
+                    "add the photo or drop the line"
+                )
+            why = f"listed in {listing.name}, line {line}, but not there"
+            absent.append(Failure(folder / name, why))
+            continue
         entries.append(LabelledPhoto(name, folder / name, _label(listing, line, row["Id"])))
     return _checked(data, entries)
 
@@ -109,11 +119,12 @@ def _read_paths_csv(listing: Path) -> Table:
 
 
 def photo_of(listing: Path, name: str) -> Path:
-    """Where a photo lies that a CSV names; a path written on Windows is read elsewhere, too."""
-    path = listing.parent / name
-    if "\\" in name and not os.path.isfile(path):
-        return listing.parent / name.replace("\\", "/")
-    return path
+    """Where a photo lies that a CSV names; a path written on Windows or a Mac is read elsewhere."""
+    plain = name.replace("\\", "/")
+    # A Mac's disk and what is typed or copied elsewhere spell accents in two ways.
+    spellings = (name, plain, *(unicodedata.normalize(form, plain) for form in ("NFC", "NFD")))
+    paths = [listing.parent / spelling for spelling in spellings]
+    return next((path for path in paths if os.path.isfile(path)), paths["\\" in name])
 
 
 def _read_folders(data: Path) -> Table:
@@ -122,7 +133,7 @@ def _read_folders(data: Path) -> Table:
     whales = [name for name in names if os.path.isdir(data / name) and name != NOT_FLUKES]
     for name in whales:
         entries.extend(
-            LabelledPhoto(path.relative_to(data).as_posix(), path, spelled(name) or name)
+            LabelledPhoto(path.relative_to(data).as_posix(), path, label_of(name) or name)
             for path in photos_under(data / name)
         )
     if not entries:
@@ -186,7 +197,7 @@ def _checked(source: Path, entries: list[LabelledPhoto], notes: Sequence[str] = 
 
 
 def _label(listing: Path, line: int, cell: str) -> str:
-    label = _plain(cell)
+    label = label_of(unguard(cell))
     if not label:
         raise FlukeprintError(f"{listing}, line {line}: no whale named; fill it in or drop it")
     return label

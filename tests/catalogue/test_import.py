@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -17,8 +18,10 @@ from flukeprint.catalogue import (
     Describe,
     Different,
     Incoming,
+    Listed,
     Merge,
     Move,
+    New,
     NoWhale,
     Rename,
     Same,
@@ -186,7 +189,7 @@ def test_facts_and_those_that_disagree(book: Catalogue) -> None:
     book.add_photos([photo(4, **reported)], who=ANN)
     assert book.photo(4).facts == reported
     again = book.add_photos([photo(4, encounter="e2")], who=ANN)
-    assert again.arrived.conflicts == ("photo 4: encounter e2, before e1",)
+    assert again.arrived.conflicts == ("photo 4 (4.jpg): encounter e2, before e1",)
     assert book.photo(4).facts == reported
     assert book.conflicts() == [4]
     book.decide(Move(4, encounter="e2"), who="Bo")
@@ -221,7 +224,7 @@ def test_a_date_that_says_less_is_no_conflict(book: Catalogue) -> None:
     for date in ("2026", "2026-01", "2026-01-02"):
         assert book.add_photos([photo(4, date=date)], who=ANN).event is None
     again = book.add_photos([photo(4, date="2026-02")], who=ANN)
-    assert again.arrived.conflicts == ("photo 4: date 2026-02, before 2026-01-02",)
+    assert again.arrived.conflicts == ("photo 4 (4.jpg): date 2026-02, before 2026-01-02",)
     assert book.photo(4).facts == {"date": "2026-01-02"}
 
 
@@ -241,12 +244,39 @@ def test_a_date_that_says_more_takes_the_place_of_an_imports(book: Catalogue) ->
     assert check(book.path).whole
 
 
+def test_a_sheet_that_says_less_may_come_again(book: Catalogue) -> None:
+    """Whatever a person says of the date meanwhile."""
+    for date in ("2026-01", "2026-01-02"):
+        book.add_photos([photo(4, date=date)], who=ANN)
+    book.decide(Describe(4, date="2025"), who="Bo")
+    for date in ("2026-01", "2026-01-02"):
+        assert book.add_photos([photo(4, date=date)], who=ANN).event is None
+
+
+def test_another_picture_in_a_photos_place_is_told(kaggle: Path, tmp_path: Path) -> None:
+    """Not where the photo lies elsewhere, or two have changed places."""
+    files = [kaggle / "train" / f"{number}.jpg" for number in (1, 3, 5)]
+    with Catalogue.create(tmp_path / "book", root=kaggle) as book:
+        bring_in(book, from_files(files, {}), who=ANN)
+        one, three = files[0].read_bytes(), files[1].read_bytes()
+        files[0].write_bytes(three)
+        files[1].write_bytes(one)
+        done = bring_in(book, from_files(files, {}), who=ANN)
+        assert (done.counts.replaced, done.counts.files) == ((), 2)
+        files[2].write_bytes(one)
+        for preview in (True, False):
+            done = bring_in(book, from_files(files, {}), who=ANN, dry_run=preview)
+            assert done.counts.replaced == ((3, "train/5.jpg"),)
+        assert book.photo(1).paths == ("train/3.jpg", "train/5.jpg")
+        assert book.photo(3).paths == ()
+
+
 def test_a_date_by_a_person_is_made_no_finer(book: Catalogue) -> None:
     book.add_photos([photo(4, date="2026-01-02")], who=ANN)
     book.decide(Describe(4, date="2026-01"), who="Bo")
     assert book.add_photos([photo(4, date="2026-01-02")], who=ANN).event is None  # settled
     again = book.add_photos([photo(4, date="2026-01-03")], who=ANN)
-    assert again.arrived.conflicts == ("photo 4: date 2026-01-03, before 2026-01",)
+    assert again.arrived.conflicts == ("photo 4 (4.jpg): date 2026-01-03, before 2026-01",)
     assert book.photo(4).facts == {"date": "2026-01"}
 
 
@@ -524,6 +554,31 @@ def test_paths_of_a_sheet_that_was_made_on_windows(kaggle: Path) -> None:
         read_sheet(sheet)
     tried = str(kaggle / "fotos" / "gone.jpg")
     assert str(caught.value).endswith(f"paths start at the CSV, so {tried!r} was looked for")
+
+
+@pytest.mark.parametrize("there", ["NFC", "NFD"])
+def test_paths_of_a_sheet_that_spell_accents_in_another_way(
+    kaggle: Path, there: Literal["NFC", "NFD"]
+) -> None:
+    name = unicodedata.normalize(there, "Andr\u00e9/caf\u00e9.jpg")
+    (kaggle / name).parent.mkdir()
+    (kaggle / "train" / "1.jpg").rename(kaggle / name)
+    sheet = kaggle / "sheet.csv"
+    for listed in (unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
+        sheet.write_text(f"path\n{listed}\n", encoding="utf-8")
+        assert read_sheet(sheet) == ([Listed(kaggle / name)], [])
+
+
+@pytest.mark.parametrize("label", ["New Whale", "NEW_WHALE", "new-whale"])
+def test_new_whale_in_other_spellings(book: Catalogue, kaggle: Path, label: str) -> None:
+    book.add_photos([photo(4, label)], who=ANN)
+    assert (book.photo(4).unnamed, book.photo(4).unidentified) == (True, True)
+    with pytest.raises(FlukeprintError, match="stands for a whale without a name"):
+        book.decide(New(4, label), who="Bo")
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text(f"path,identity\ntrain/1.jpg,{label}\n")
+    assert [one.label for one in read_sheet(sheet)[0]] == ["new_whale"]
+    assert [row.individual for row in read_table(sheet).rows] == ["new_whale"]
 
 
 def test_a_sheet_as_a_spreadsheet_saves_it(kaggle: Path) -> None:

@@ -72,6 +72,9 @@ def bring_in(
         outcome = catalogue.add_photos(batch, who=who, why=why, dry_run=dry_run)
         events += [outcome.event] if outcome.event else []
         counts = counts.and_then(outcome.arrived)
+    if counts.replaced and not dry_run:  # a later batch may have found them elsewhere
+        lost = [(one, path) for one, path in counts.replaced if not catalogue.photo(one).paths]
+        counts = replace(counts, replaced=tuple(dict(lost).items()))
     return Imported(tuple(events), counts, tuple(skipped))
 
 

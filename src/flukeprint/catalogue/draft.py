@@ -25,7 +25,7 @@ from flukeprint.catalogue.log import (
     revision,
 )
 from flukeprint.errors import FlukeprintError
-from flukeprint.records import NEW_WHALE, spelled
+from flukeprint.records import NEW_WHALE, label_of, spelled
 
 LONGEST_NAME = 200
 
@@ -199,7 +199,7 @@ class Draft:
             FlukeprintError: it is empty or unprintable, or another goes by it.
         """
         name = checked_name(name)
-        if name == NEW_WHALE:
+        if label_of(name) == NEW_WHALE:
             raise FlukeprintError(f"{name!r} stands for a whale without a name; choose another")
         for holder, field in state.holders(self.link, name):
             if (holder, field) != (of, "alias"):

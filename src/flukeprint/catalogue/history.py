@@ -53,6 +53,11 @@ class PhotoNow:
         return self.state == state.NO_WHALE
 
     @property
+    def in_conflict(self) -> bool:
+        """Whether its labels disagree and nobody settled that."""
+        return self.state == state.CONFLICT
+
+    @property
     def unidentified(self) -> bool:
         """Whether it waits for somebody to say whom it shows."""
         return self.individual is None and not self.no_whale

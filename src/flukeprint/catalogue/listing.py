@@ -19,7 +19,7 @@ from flukeprint.catalogue.state import FACTS
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
 from flukeprint.pages import plural
-from flukeprint.records import NEW_WHALE, Failure, Table
+from flukeprint.records import NEW_WHALE, Failure, Table, label_of
 from flukeprint.tables import csv_header, csv_rows, photo_of
 
 FIELDS = ("path", "identity", *FACTS, *PARTS)
@@ -63,7 +63,10 @@ INSTEAD = {"date": "year", "year": "date", "time": "hour", "hour": "time"}
 MEDIA = re.compile(r"encountermediaasset(\d+)")
 """A Wildbook's columns of the photos of one row."""
 
-NOBODY = ("unknown", "unidentified", "unnamed", "unk", "unid", "none", "na", "n/a", "nan", "?", "-")
+NOBODY = (
+    *("unknown", "unidentified", "unnamed", "unk", "unid", "none", "null", "nil"),
+    *("na", "n/a", "nan", "?", "-"),
+)
 
 MOST_NAMED = 5
 
@@ -132,7 +135,8 @@ def read_sheet(
             named |= {"hour": "", "minutes": ""}
         label = named.pop("identity", "")
         try:
-            label, facts = checked_name(label) if label else "", _facts(_whole(named), dates)
+            label = label_of(checked_name(label)) if label else ""
+            facts = _facts(_whole(named), dates)
         except FlukeprintError as error:
             wrong.append((line, str(error)))
         else:

@@ -33,7 +33,7 @@ from flukeprint.catalogue.state import (
 from flukeprint.errors import FlukeprintError
 from flukeprint.exif import NO_DETAILS, Details
 from flukeprint.pages import plural
-from flukeprint.records import NEW_WHALE
+from flukeprint.records import NEW_WHALE, label_of
 
 # What ``dataclasses.astuple`` gives, too, only after copying each value at length.
 _columns_of = attrgetter(*(column.name for column in fields(Details)))
@@ -69,7 +69,8 @@ class Arrived:
 
     ``described`` photos, new or known, got facts that they did not have; ``named`` photos were
     known and unidentified until a label named them. ``conflicts`` holds a line for each label or
-    fact that disagrees with what was known.
+    fact that disagrees with what was known. ``replaced`` are photos, by number and path, in whose
+    place another picture lies now, and of which no other file is known.
     """
 
     photos: int = 0
@@ -80,6 +81,7 @@ class Arrived:
     described: int = 0
     named: int = 0
     conflicts: tuple[str, ...] = ()
+    replaced: tuple[tuple[int, str], ...] = ()
 
     def and_then(self, more: Arrived) -> Arrived:
         """This and what came after it."""
@@ -115,6 +117,7 @@ class Arrivals:
     conflicts: list[str] = field(default_factory=list)
     described: set[int] = field(default_factory=set)
     named: set[int] = field(default_factory=set)
+    replaced: dict[int, str] = field(default_factory=dict)
     moved: int = 0
     known: int = 0
 
@@ -123,7 +126,8 @@ class Arrivals:
         files = sum(row[1] is not None for row in self.files)
         found = (len(self.photos), files, self.moved, individuals, self.known)
         told = (len(self.described), len(self.named), tuple(self.conflicts))
-        return Arrived(*found, *told)
+        replaced = tuple(self.replaced.items())
+        return Arrived(*found, *told, replaced)
 
 
 class Importing:
@@ -150,9 +154,12 @@ class Importing:
                 self._file(one, photo)
                 self._label(one, photo)
                 for fact in FACTS:
-                    self._fact(photo, fact, getattr(one, fact))
+                    self._fact(one, photo, fact, getattr(one, fact))
             except FlukeprintError as error:
                 raise FlukeprintError(f"{one.path}: {error}") from None
+        replaced = self.arrivals.replaced
+        for number in [number for number in replaced if self._lies_somewhere(number)]:
+            del replaced[number]
         named = self.arrivals.named
         # Another label, new_whale too, puts a photo in conflict: that is told by itself.
         named -= {one for one in named if self.draft.get("p", one, "state") != IMPORTED}
@@ -194,7 +201,14 @@ class Importing:
         for path in gone:
             self._lies(path, None, None)
         self.arrivals.moved += bool(gone)
+        before = self._at(one.path)
+        if before is not None:
+            self.arrivals.replaced[before] = one.path
         self._lies(one.path, photo, one.mtime_ns)
+
+    def _lies_somewhere(self, photo: int) -> bool:
+        known = [*state.paths_of(self.draft.link, photo), *self._places]
+        return any(self._at(path) == photo for path in known)
 
     def _at(self, path: str) -> int | None:
         """Which photo lies at a path, as far as known."""
@@ -209,7 +223,7 @@ class Importing:
     def _label(self, one: Incoming, photo: int) -> None:
         if not one.label.strip():
             return
-        if one.label.strip() == NEW_WHALE:
+        if label_of(one.label) == NEW_WHALE:
             self._unnamed(one, photo)
             return
         draft, individual = self.draft, self._individual(checked_name(one.label))
@@ -284,7 +298,7 @@ class Importing:
             self._names[name] = found[0][0] if found else self.draft.new_individual(name)
         return self._names[name]
 
-    def _fact(self, photo: int, fact: str, value: str) -> None:
+    def _fact(self, one: Incoming, photo: int, fact: str, value: str) -> None:
         if not value.strip():
             return
         value = checked_fact(fact, value)
@@ -297,9 +311,11 @@ class Importing:
             return  # says the same and less of it, as dates are kept in ISO 8601
         elif fact == "date" and value.startswith(str(known)) and self._was_imported(photo, fact):
             self._describe(photo, fact, value)
+            # Said again once a person took another date, it is nothing new.
+            self.draft.set("settled", "p", photo, f"other {fact}", known)
         else:
             self.draft.set("open", "p", photo, f"other {fact}", value)
-            self.arrivals.conflicts.append(f"photo {photo}: {fact} {value}, before {known}")
+            self._differs(one, photo, f"{fact} {value}", str(known))
 
     def _describe(self, photo: int, fact: str, value: str) -> None:
         self.draft.set(value, "p", photo, fact)
