@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -1018,3 +1019,28 @@ def test_a_photo_whose_place_another_took_is_told(book: Call, kaggle: Path) -> N
     code, _, err = book("catalogue", "import", kaggle)
     said = "note: train/5.jpg holds another picture now; photo 4 has no file any more\n"
     assert (code, said in err) == (0, True)
+
+
+@pytest.mark.parametrize("size", ["same", "another"])
+def test_exports_leave_out_files_that_hold_another_picture(
+    book: Call, tmp_path: Path, kaggle: Path, size: str
+) -> None:
+    """Their sidecars and rows would tell of a picture that is not there."""
+    one, four = kaggle / "train" / "1.jpg", kaggle / "train" / "4.jpg"
+    raw = one.read_bytes()
+    one.write_bytes(raw[:-1] + b"\0" if size == "same" else four.read_bytes())
+    os.utime(one, ns=(1, 1))
+    os.utime(four, ns=(1, 1))  # touched, and the same
+    note = "note: 1 file holds another picture than when imported, such as train/1.jpg: left out; "
+    code, _, err = book("catalogue", "export", "photos", tmp_path / "p.csv")
+    assert (code, note in err) == (0, True)
+    text = (tmp_path / "p.csv").read_text()
+    assert ("train/1.jpg" in text, "train/2.jpg" in text, "train/4.jpg" in text) == (
+        False, True, True,
+    )  # fmt: skip
+    code, out, err = book("catalogue", "export", "xmp", "--in-place")
+    assert (code, note in err, out.split()[0]) == (0, True, "4")
+    assert not (kaggle / "train" / "1.jpg.xmp").exists()
+    assert (kaggle / "train" / "4.jpg.xmp").exists()
+    code, _, err = book("catalogue", "export", "xmp")
+    assert (code, "Missing argument 'OUT'" in err) == (2, True)

@@ -7,7 +7,7 @@ and says exactly what it changed; with ``dry_run`` it only says so. Nothing note
 be read of a damaged one. This is the only place that speaks SQL.
 """
 
-from flukeprint.catalogue.arrive import Imported, bring_in
+from flukeprint.catalogue.arrive import Imported, bring_in, replaced_files
 from flukeprint.catalogue.catalogue import Catalogue
 from flukeprint.catalogue.check import Report, check
 from flukeprint.catalogue.draft import Outcome
@@ -73,6 +73,7 @@ __all__ = [
     "from_files",
     "from_table",
     "read_sheet",
+    "replaced_files",
     "rescue",
     "without_names",
 ]

@@ -6,9 +6,11 @@ it goes on behind that. A file whose size and time are as they were is not read 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -76,6 +78,30 @@ def bring_in(
         lost = [(one, path) for one, path in counts.replaced if not catalogue.photo(one).paths]
         counts = replace(counts, replaced=tuple(dict(lost).items()))
     return Imported(tuple(events), counts, tuple(skipped))
+
+
+def replaced_files(catalogue: Catalogue, progress: Progress = no_progress) -> frozenset[str]:
+    """The paths from the root where another picture lies now than when it was imported.
+
+    A file whose size and time are as they were is not read, and one that is not there is none.
+    """
+    replaced, doubtful = set(), []
+    for path, known in catalogue.files().items():
+        try:
+            stamp = os.stat(catalogue.root / path)
+        except (OSError, ValueError):
+            continue
+        if stamp.st_size != known.size_bytes:
+            replaced.add(path)
+        elif stamp.st_mtime_ns != known.mtime_ns:
+            doubtful.append((path, known.sha256))
+    step = progress("comparing files", len(doubtful))
+    for path, sha256 in doubtful:
+        with suppress(OSError), (catalogue.root / path).open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+                replaced.add(path)
+        step(1)
+    return frozenset(replaced)
 
 
 def _read(
