@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -294,6 +295,9 @@ def test_files_may_be_remembered_while_the_cache_is_saved(tmp_path: Path) -> Non
     finally:
         stop.set()
         thread.join()
+    kept.save()
+    names = json.loads((tmp_path / "m" / "files.json").read_text())
+    assert {str(Path(f"own {number}.jpg").absolute()) for number in range(10)} <= names.keys()
 
 
 def test_undecodable_paths_are_remembered(tmp_path: Path) -> None:

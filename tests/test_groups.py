@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flukeprint import groups
 from flukeprint.decide import NEVER, Calibration
 from flukeprint.groups import Group, find_groups, log_odds
-from flukeprint.linkage import Cluster, link
+from flukeprint.linkage import Cluster, halves, link
 
 # Log-odds 10 s - 5: even at a cosine of a half, whatever the background.
 PLAIN = Calibration(10.0, 0.0, -5.0, -9.0, 0.0)
@@ -160,9 +160,32 @@ def test_linkage_by_hand() -> None:
     (joined,) = link([1, 2, 3], excess, base=-4.0, least=-3.0)
     # 0 and 1 at -4 + 12/2 = 2; then with 2 at -4 + 21/9.
     assert joined.members == (0, 1, 2) and joined.weakest == pytest.approx(-5 / 3)
-    two = link([1, 2, 3], excess, base=-4.0, leave=2)
-    assert two == [Cluster((0, 1), 2.0), Cluster((2,), math.inf)]
+    two = [Cluster((0, 1), 2.0), Cluster((2,), math.inf)]
     assert link([1, 2, 3], excess, base=-4.0, least=-1.0) == two
+
+
+def test_halves_by_hand() -> None:
+    """0 and 1 join at 9, 2 and 3 at 8, 4 to the first at the mean of 3 and 4."""
+    alike = np.full((5, 5), -5.0)
+    for a, b, odds in ((0, 1, 9), (2, 3, 8), (0, 4, 3), (1, 4, 4)):
+        alike[a, b] = alike[b, a] = odds
+    assert halves(alike) == ([2, 3], [0, 1, 4])
+    assert halves(alike[:2, :2]) == ([0], [1])
+
+
+@given(st.integers(2, 40), st.integers(0, 2**32 - 1))
+def test_halves_are_where_average_linkage_would_join_last(count: int, seed: int) -> None:
+    upper = np.triu(np.random.default_rng(seed).normal(size=(count, count)), 1)
+    alike = upper + upper.T
+    parts = [[row] for row in range(count)]
+    while len(parts) > 2:  # the highest mean over all pairs, again and again
+        _, a, b = max(
+            (float(alike[np.ix_(parts[a], parts[b])].mean()), a, b)
+            for a in range(len(parts))
+            for b in range(a)
+        )
+        parts[b] = sorted(parts[b] + parts.pop(a))
+    assert halves(alike) == tuple(sorted(parts, key=lambda part: (len(part), part)))
 
 
 def test_pairs_that_were_not_kept_count_as_unlike() -> None:

@@ -31,7 +31,7 @@ def glanced(pixels: Pixels, sha256: str) -> Glance:
     small = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BOX)
     thumb = np.asarray(small, dtype=np.float32)
     thumb = (thumb - thumb.mean()) / max(float(thumb.std()), 1.0) * 64.0 + 128.0
-    return Glance(Path(sha256), sha256, 96, 64, thumb, 0.0)
+    return Glance(Path(sha256), sha256, 96, 64, thumb)
 
 
 def test_a_glance_tells_size_brightness_and_colour(
@@ -41,7 +41,7 @@ def test_a_glance_tells_size_brightness_and_colour(
     tint[:] = (200, 100, 50)
     seen = glance(write_picture(tmp_path / "a.png", tint))
     assert isinstance(seen, Glance)
-    assert (seen.width, seen.height, seen.mean, seen.colour) == (60, 40, 124.0, 150.0)
+    assert (seen.width, seen.height, seen.colour) == (60, 40, 150.0)
 
 
 def test_a_bad_photo_is_a_failure_in_its_place(

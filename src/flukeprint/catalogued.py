@@ -122,7 +122,8 @@ def known_vectors(
         raise FlukeprintError("this model knows only its own whales; a catalogue needs another")
     kept = catalogue.embeddings(network.model.id)
     vectors = {s: v for s, v in zip(kept.hashes, kept.vectors, strict=True) if s in wanted}
-    missing = [photo for photo in photos if photo.sha256 in wanted - vectors.keys()]
+    absent = wanted - vectors.keys()
+    missing = [photo for photo in photos if photo.sha256 in absent]
     places = {photo.sha256: place_of(catalogue.root, photo) for photo in missing}
     there = [photo for photo in missing if os.path.isfile(places[photo.sha256])]
     done = embed_photos(

@@ -89,6 +89,7 @@ def decide(
     overwritten: undo takes any event back.
     """
     how = {name: said.pop(name) for name in HOW}
+    as_json = how.pop("as_json")
     chosen = {name: value for name, value in said.items() if value}
     with open_to_write(file) as book:
         name = chosen.get("new", "")
@@ -103,7 +104,7 @@ def decide(
             with book.together():
                 outcomes = _decided(book, numbers, chosen, ranking, **how)
         for kind, outcome in outcomes:
-            _tell(outcome, kind, as_json=how["as_json"], one_line=len(photos) > 1)
+            _tell(outcome, kind, as_json=as_json, one_line=len(photos) > 1)
         if how["dry_run"] and "new" in chosen and len(numbers) > 1:
             say("note: the other photos would be put with that whale", err=True)
         elif not how["dry_run"]:
@@ -201,7 +202,6 @@ def _decided(
     why: str,
     seen: int | None,
     dry_run: bool,
-    **_: Any,
 ) -> list[tuple[str, Outcome]]:
     """What is said of photos, noted or previewed one by one: the kinds of events and outcomes."""
     from flukeprint.catalogue import New, Same

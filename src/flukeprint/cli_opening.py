@@ -82,7 +82,8 @@ def whale_or_photo(book: Catalogue, text: str) -> tuple[str, int]:
 
 def writable(file: Path) -> bool:
     """Whether a catalogue may be written to, its journal beside it too."""
-    yours = os.access(file, os.W_OK) and os.access(file.absolute().parent, os.W_OK)
+    real = os.path.realpath(file)  # a journal lies beside the file, not beside a link
+    yours = os.access(real, os.W_OK) and os.access(os.path.dirname(real), os.W_OK)
     return yours and not _is_backup(file)
 
 

@@ -79,8 +79,12 @@ class _Seen:
 
     def evidence(self, pairs: Sequence[Pair]) -> tuple[Evidence, ...]:
         """Pairs of rows as numbers of photos."""
-        number = [photo.number for photo in self.photos]
-        return tuple(Evidence((number[p.first], number[p.second]), p.similarity) for p in pairs)
+        return tuple(
+            Evidence(
+                (self.photos[one.first].number, self.photos[one.second].number), one.similarity
+            )
+            for one in pairs
+        )
 
 
 def audit_catalogue(
@@ -228,11 +232,18 @@ def _background(
 def _twins(
     catalogue: Catalogue, photos: Sequence[PhotoNow], progress: Progress
 ) -> NDArray[np.int64]:
-    """Twin groups of photos, (N,) int64; one whose file is not at hand is a group of its own."""
+    """Twin groups of photos, (N,) int64; one that is not at hand is a group of its own.
+
+    So is one in whose place another picture lies now.
+    """
     places = [place_of(catalogue.root, photo) for photo in photos]
     glances = glance_all(places, progress("looking for twins", len(places)))
-    read = [row for row, one in enumerate(glances) if not isinstance(one, Failure)]
+    read = {
+        row: one
+        for row, one in enumerate(glances)
+        if not isinstance(one, Failure) and one.sha256 == photos[row].sha256
+    }
+    rows = np.array(list(read), dtype=np.int64)
     group = np.arange(len(photos), dtype=np.int64)
-    found = twin_groups([one for one in glances if not isinstance(one, Failure)])
-    group[read] = np.array(read, dtype=np.int64)[found]
+    group[rows] = rows[twin_groups(list(read.values()))]
     return group

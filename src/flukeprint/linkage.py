@@ -1,4 +1,4 @@
-"""Average linkage of sparse pairs (Sokal and Michener, 1958).
+"""Average linkage of pairs (Sokal and Michener, 1958).
 
 Two clusters join where the mean over all pairs between them says so: one chance likeness cannot
 chain two together.
@@ -10,6 +10,9 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,12 @@ def link(
     *,
     base: float,
     least: float = -math.inf,
-    leave: int = 1,
 ) -> list[Cluster]:
     """Join things of so many photos by average linkage, in the order of their first members.
 
     ``excess`` holds, for pairs of things (smaller, larger), the sum over their pairs of photos of
     the log-odds above ``base``; pairs it does not hold are at ``base``, and are not joined. Ends
-    where no mean is as high as ``least``, or ``leave`` are left.
+    where no mean is as high as ``least``.
     """
     members: dict[int, tuple[int, ...]] = {thing: (thing,) for thing in range(len(sizes))}
     weakest = dict.fromkeys(members, math.inf)
@@ -43,7 +45,7 @@ def link(
         near[a][b] = near[b][a] = total
         waiting.append((-(base + total / (many[a] * many[b])), a, b))
     heapq.heapify(waiting)
-    while waiting and len(members) > leave:
+    while waiting:
         cost, a, b = heapq.heappop(waiting)
         if -cost < least:
             break
@@ -58,6 +60,37 @@ def link(
             heapq.heappush(waiting, (-(base + total / (many[new] * many[other])), new, other))
     found = [Cluster(inside, weakest[thing]) for thing, inside in members.items()]
     return sorted(found, key=lambda cluster: cluster.members)
+
+
+def halves(alike: NDArray[np.floating]) -> tuple[list[int], list[int]]:
+    """The two clusters that average linkage joins last, each sorted, the smaller first.
+
+    ``alike`` (N, N), N at least 2, are the log-odds of all pairs, symmetric; the diagonal is not
+    looked at. Takes memory for one more such matrix in float64.
+
+    Source: nearest-neighbour chains (Murtagh, 1983), which join the same clusters in another order,
+    but for the last two.
+    """
+    near = np.array(alike, dtype=np.float64)
+    np.fill_diagonal(near, -np.inf)
+    members = {row: [row] for row in range(len(near))}
+    chain: list[int] = []
+    while len(members) > 2:
+        if not chain:
+            chain.append(next(iter(members)))
+        last = chain[-1]
+        nearest = int(np.argmax(near[last]))
+        if len(chain) < 2 or near[last, nearest] > near[last, chain[-2]]:
+            chain.append(nearest)
+            continue
+        gone, kept = chain.pop(), chain.pop()
+        few, many = len(members[gone]), len(members[kept])
+        mean = (few * near[gone] + many * near[kept]) / (few + many)  # -inf to what is gone
+        near[gone, :] = near[:, gone] = -np.inf
+        near[kept, :] = near[:, kept] = mean
+        members[kept] += members.pop(gone)
+    one, other = sorted((sorted(part) for part in members.values()), key=lambda p: (len(p), p))
+    return one, other
 
 
 def _move(near: dict[int, dict[int, float]], old: tuple[int, int], new: int) -> None:

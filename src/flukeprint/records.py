@@ -229,6 +229,8 @@ def check_recipe(recipe: Mapping[str, object]) -> None:
     for name, number in settings.items():
         if type(number) not in (int, float) or not abs(number) < MOST:
             raise ValueError(f"a split's setting {name} is {number!r}")
+    if not 0.0 <= settings.get("new_share", 0.0) < 1.0:
+        raise ValueError(f"a split's new_share is {settings['new_share']!r}")
 
 
 @dataclass(frozen=True, slots=True)

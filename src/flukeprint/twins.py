@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flukeprint.photos import decode_grey, decode_rgb, read_photo
+from flukeprint.photos import decode_grey, decode_rgb, read_photo, upright_size
 from flukeprint.records import Failure
 
 THUMB_PX = 32
@@ -29,8 +29,9 @@ class Glance:
     """What finding twins needs of one photo.
 
     ``thumb`` is (32, 32) float32, contrast-stretched to mean 128 and deviation 64;
-    ``width`` and ``height`` are the decoded size in pixels. ``colour`` is the mean difference
-    between the strongest and weakest of red, green and blue, in grey levels (0 is pure grey).
+    ``width`` and ``height`` are the upright photo's size in pixels. ``colour`` is the mean
+    difference between the strongest and weakest of red, green and blue, in grey levels (0 is pure
+    grey).
     """
 
     path: Path
@@ -38,7 +39,6 @@ class Glance:
     width: int
     height: int
     thumb: NDArray[np.float32]
-    mean: float
     colour: float = 0.0
 
 
@@ -47,19 +47,17 @@ def glance(path: Path) -> Glance | Failure:
     photo = read_photo(path)
     if isinstance(photo, Failure):
         return photo
-    pixels = decode_grey(photo)
+    # A big JPEG is decoded at an eighth of its size in a fraction of the time.
+    pixels = decode_grey(photo, least_px=2 * THUMB_PX)
     if isinstance(pixels, Failure):
         return pixels
-    # A big JPEG gives its colours at an eighth of its size in a tenth of the time.
     tinted = decode_rgb(photo, least_px=2 * THUMB_PX)
     if isinstance(tinted, Failure):
         return tinted
     small = Image.fromarray(pixels).resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX)
     thumb = np.asarray(small, dtype=np.float32)
     stretched = (thumb - thumb.mean()) / max(float(thumb.std()), 1.0) * 64.0 + 128.0
-    height, width = pixels.shape
-    mean, colour = float(pixels.mean()), _colour(tinted)
-    return Glance(path, photo.sha256, width, height, stretched, mean, colour)
+    return Glance(path, photo.sha256, *upright_size(photo, pixels), stretched, _colour(tinted))
 
 
 def _colour(pixels: NDArray[np.uint8]) -> float:

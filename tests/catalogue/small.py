@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flukeprint.catalogue import Catalogue, Incoming
+from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, SEALED, seal_of, shown
 from flukeprint.catalogue.store import connect
 
 Rows = list[tuple[Any, ...]]
@@ -50,10 +51,29 @@ def as_of_version(path: Path, version: int) -> None:
     """Make a catalogue what an earlier version would have made of the same."""
     if version < 3:
         query(path, "ALTER TABLE ranking DROP COLUMN revision")
+        _seal_anew(path)
     if version < 2:
         for name in ("event_named", "effect_unnamed"):
             query(path, f"DROP INDEX {name}")
     query(path, f"PRAGMA user_version = {version}")
+
+
+def _seal_anew(path: Path) -> None:
+    """Write the events' seals over what they note now."""
+    (rule,) = query(path, "SELECT sql FROM sqlite_master WHERE name = 'event_never_update'")
+    query(path, "DROP TRIGGER event_never_update")
+    seal = FIRST_SEAL
+    with closing(connect(path)) as link:
+        for row in link.execute(f"SELECT {COLUMNS} FROM event ORDER BY id").fetchall():
+            parts = {
+                table: link.execute(
+                    f"SELECT {columns} FROM {table} WHERE event = ? ORDER BY id", row[:1]
+                )
+                for table, columns in SEALED.items()
+            }
+            seal = seal_of(seal, row[:-1], shown(link, row[6]), parts)
+            link.execute("UPDATE event SET seal = ? WHERE id = ?", (seal, row[0]))
+    query(path, rule[0])
 
 
 def cut_off(path: Path) -> None:

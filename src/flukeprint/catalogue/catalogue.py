@@ -163,11 +163,11 @@ class Catalogue:
     def together(self) -> Iterator[None]:
         """All decisions inside are noted, or none where one is refused; others wait meanwhile."""
         with self._writing():
-            self._inside = True
+            before, self._inside = self._inside, True
             try:
                 yield
             finally:
-                self._inside = False
+                self._inside = before
 
     def add_photos(
         self, incoming: Iterable[Incoming], *, who: str, why: str = "", dry_run: bool = False

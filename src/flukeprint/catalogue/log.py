@@ -166,10 +166,14 @@ def write_cells(link: sqlite3.Connection, cells: Iterator[tuple[Key, Held]]) -> 
 
 
 def shown(link: sqlite3.Connection, ranking: int | None) -> tuple[object, ...] | None:
-    """A ranking's columns, for the seal of the event that cites it."""
-    columns = "id, photo, model, at, new, candidates"
-    row = link.execute(f"SELECT {columns} FROM ranking WHERE id = ?", (ranking,)).fetchone()
-    return None if row is None else tuple(row)
+    """A ranking's columns, for the seal of the event that cites it.
+
+    The last, ``revision``, is sealed where there is one: rankings of earlier versions have none.
+    """
+    row = link.execute("SELECT * FROM ranking WHERE id = ?", (ranking,)).fetchone()
+    if row is None:
+        return None
+    return tuple(row) if row[-1] is not None else tuple(row[:-1])
 
 
 def seal_of(

@@ -29,7 +29,7 @@ def write_competition(exporting: Exporting, out: Path) -> tuple[str, ...]:
     labelled: list[PhotoNow] = []
     others: list[PhotoNow] = []
     for photo in exporting.photos:
-        known = photo.individual is not None or photo.unnamed
+        known = photo.individual is not None or (photo.unnamed and not photo.in_conflict)
         (labelled if known else others).append(photo)
     here = [photo for photo in labelled if photo.paths]
     shared = shared_names(here)
@@ -42,7 +42,8 @@ def write_competition(exporting: Exporting, out: Path) -> tuple[str, ...]:
     return (
         f"{plural(len(rows), 'photo')}: {out}",
         *notes,
-        *left_out(others, "unidentified"),
+        *left_out([photo for photo in others if photo.in_conflict], "its labels disagree"),
+        *left_out([photo for photo in others if not photo.in_conflict], "unidentified"),
         *left_out([photo for photo in labelled if not photo.paths], NO_FILE),
         *left_out(
             [photo for photo in here if file_name(photo).casefold() in shared],

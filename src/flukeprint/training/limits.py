@@ -27,7 +27,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "distil_photos": (0, WIDEST),
     "head_epochs": (0, 100_000),
     "tune_learning_rate": (0, _FINITE),
-    "epochs": (1, 100_000),
+    "epochs": (1, 99_999),  # five digits name a checkpoint
     "early_share": (0, 1),
     "early_height_px": _SIDE_PX,
     "early_width_px": _SIDE_PX,
