@@ -6,12 +6,14 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from flukeprint.catalogue import Catalogue, Different, Rename, Same, Shown, check, rescue
+from flukeprint.catalogue import Catalogue, Different, Rename, Same, Shown, backup, check, rescue
 from flukeprint.catalogue.backup import KEPT
+from flukeprint.catalogue.check import inspect
 from flukeprint.catalogue.schema import MIGRATIONS
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import Embeddings
@@ -90,9 +92,12 @@ def test_an_older_catalogue_is_upgraded_after_a_copy(tmp_path: Path) -> None:
     path = tmp_path / "book"
     small(path).close()
     before = path.read_bytes()
-    with pytest.raises(FlukeprintError, match="of an older version; open it once where it can be"):
-        Catalogue.open(path, migrations=NEXT, read_only=True)
+    with Catalogue.open(path, migrations=NEXT, read_only=True) as copy:
+        assert (copy.revision, placed(copy)[4]) == (1, (None, None))
+        with pytest.raises(FlukeprintError, match="read-only; nothing was written"):
+            copy.decide(Same(4, 1), who="Bo")
     assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["book"]
     with Catalogue.open(path, migrations=NEXT) as book:
         assert book.decide(Same(4, 1), who="Bo").event == 2
     assert query(path, "PRAGMA user_version") == [(len(NEXT),)]
@@ -205,3 +210,43 @@ def test_what_a_killed_backup_left_goes_after_a_day(book: Catalogue) -> None:
         os.utime(path, (0, 0))
     book.keep_backup()
     assert (old.exists(), fresh.exists(), other.exists()) == (False, True, True)
+
+
+def test_others_decide_while_a_copy_is_checked(
+    book: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name says what is kept; where others were faster still, it is made anew."""
+    copied, waiting = backup.copy_whole, [Same(5, 1), Same(4, 1)]
+
+    def slow(*arguments: Any) -> Any:
+        with Catalogue.open(book.path, busy_s=0) as other:
+            other.decide(waiting.pop(), who="Cara")
+        return inspect(*arguments)
+
+    def late(*arguments: Any) -> int:
+        if waiting:
+            book.decide(waiting.pop(), who="Bo")
+        return copied(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backup, "inspect", slow)
+        first = book.keep_backup()
+    monkeypatch.setattr(backup, "copy_whole", late)
+    second = book.keep_backup()
+    assert first is not None and second is not None
+    assert (first.name, second.name) == ("whales.r1.backup", "whales.r3.backup")
+    for kept, revision in ((first, 1), (second, 3)):
+        with Catalogue.open(kept, read_only=True) as copy:
+            assert copy.revision == revision
+
+
+def test_a_backup_knows_where_the_photos_lie(tmp_path: Path) -> None:
+    """Beside the catalogue, not in the folder of the backups; also where that has a link."""
+    (tmp_path / "elsewhere").mkdir()
+    with small(tmp_path / "book"):
+        (tmp_path / "elsewhere" / "link").symlink_to(tmp_path / "book")
+    with Catalogue.open(tmp_path / "elsewhere" / "link") as book:
+        kept = book.keep_backup()
+    assert kept == tmp_path / "book.backups" / "book.r1.backup"
+    with Catalogue.open(kept, read_only=True) as copy:
+        assert copy.root == tmp_path

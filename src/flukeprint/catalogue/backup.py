@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 from flukeprint.catalogue.check import Finding, inspect
@@ -18,15 +19,27 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.files import make_folder
 
 KEPT = 10
+BACKUP, BACKUPS = ".backup", ".backups"
+"""How the names of copies end, and of the folder beside a catalogue that keeps them."""
 EVIDENCE = ("model", "look", "embedding", "ranking")
 FORGOTTEN_S = 86_400.0  # no backup takes a day: what is older and has no name is left over
 
 
-def copy_whole(link: sqlite3.Connection, target: Path, migrations: tuple[Migration, ...]) -> int:
+class _Overtaken(Exception):
+    """Others noted something since it was settled under which name the copy would be kept."""
+
+
+def copy_whole(
+    link: sqlite3.Connection,
+    target: Path,
+    migrations: tuple[Migration, ...],
+    unchanged: Callable[[], bool] = lambda: True,
+) -> int:
     """Copy an open catalogue to ``target``, which must not be there yet; the copy's revision.
 
     All pages are copied in one read: copying in parts would begin again with each decision that
-    others make meanwhile, and might never end.
+    others make meanwhile, and might never end. Others' decisions wait for that, and not until the
+    copy was checked, which takes longer. ``unchanged`` is asked in the same read.
 
     Raises:
         FlukeprintError: the copy cannot be written, or is not whole.
@@ -34,7 +47,10 @@ def copy_whole(link: sqlite3.Connection, target: Path, migrations: tuple[Migrati
     with fresh_file(target) as temporary:
         with closing(sqlite3.connect(temporary)) as copy:
             copy.execute("PRAGMA journal_mode = OFF")  # it has no name yet: nothing to roll back to
-            link.backup(copy)
+            with transaction(link, target, write=False):
+                if not unchanged():
+                    raise _Overtaken
+                link.backup(copy)
         with closing(connect(temporary)) as copy:
             found = inspect(copy, migrations)
             if found:
@@ -64,27 +80,31 @@ def keep_backup(
     Raises:
         FlukeprintError: the copy cannot be written, or is not whole; older ones stay then.
     """
-    with transaction(link, path, write=False):  # others' decisions wait: the name says what is kept
-        number = revision(link)
-        kept = _kept(make_folder(folder), path)
-        for newest, file in kept[-1:]:
-            ours = newest <= number and _read(file, _seal, newest) == _seal(link, newest)
-            if every > 1 and ours and number < newest + every:
-                return None
-        mark = _mark(link, number)
+    while True:
+        with transaction(link, path, write=False):
+            number = revision(link)
+            kept = _kept(make_folder(folder), path)
+            for newest, file in kept[-1:]:
+                ours = newest <= number and _read(file, _seal, newest) == _seal(link, newest)
+                if every > 1 and ours and number < newest + every:
+                    return None
+            mark = _mark(link, number)
         if any(_read(file, _mark, number) == mark for newest, file in kept if newest == number):
             return None
-        target = folder / f"{path.stem}.r{number}.backup"
+        target = folder / f"{path.stem}.r{number}{BACKUP}"
         if target.exists():
             # Made before a model said more; or of another catalogue of that name, or of a past that
             # was given up for a backup of it.
-            target = target.with_name(f"{path.stem}.r{number}.{mark}.backup")
+            target = target.with_name(f"{path.stem}.r{number}.{mark}{BACKUP}")
         try:
-            copy_whole(link, target, migrations)
+            copy_whole(link, target, migrations, partial(_is_at, link, number, mark))
+        except _Overtaken:
+            continue
         except FlukeprintError:
             if target.exists() and _read(target, _mark, number) == mark:
                 return None  # another was faster
             raise
+        break
     older = [(number, file) for number, file in _kept(folder, path) if file != target]
     with plain_errors(folder):
         for _, old in older[: -(KEPT - 1)]:
@@ -134,6 +154,11 @@ def _mark(link: sqlite3.Connection, number: int) -> str:
     last = [link.execute(f"SELECT max(id) FROM {table}").fetchone() for table in EVIDENCE]
     at = link.execute("SELECT at FROM ranking ORDER BY id DESC LIMIT 1").fetchone()
     return hashlib.sha256(repr((_seal(link, number), last, at)).encode()).hexdigest()[:8]
+
+
+def _is_at(link: sqlite3.Connection, number: int, mark: str) -> bool:
+    """Whether this is still the last event, and models said no more."""
+    return revision(link) == number and _mark(link, number) == mark
 
 
 def _read(backup: Path, what: Callable[[sqlite3.Connection, int], str], number: int) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,7 @@ import flukeprint.catalogue.evidence as evidence
 import flukeprint.catalogue.history as history
 import flukeprint.catalogue.past as past
 import flukeprint.catalogue.state as state
-from flukeprint.catalogue.backup import copy_whole, keep_backup
+from flukeprint.catalogue.backup import BACKUP, BACKUPS, copy_whole, keep_backup
 from flukeprint.catalogue.check import inspect
 from flukeprint.catalogue.deciding import decide, take_in
 from flukeprint.catalogue.draft import Decision, Outcome
@@ -29,6 +29,7 @@ from flukeprint.catalogue.store import (
     migrate,
     read_header,
     transaction,
+    upgraded_copy,
 )
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import Embeddings, Look
@@ -85,6 +86,8 @@ class Catalogue:
     ) -> Self:
         """Open a catalogue; one of an older version is upgraded after making a copy beside it.
 
+        Of one to be read only, what is upgraded is a copy in memory.
+
         ``root`` is where the photos lie now, if not where they lay when the catalogue was made.
         ``busy_s`` is how many seconds to wait for others' decisions.
 
@@ -93,13 +96,12 @@ class Catalogue:
         """
         _check_folder(root)
         version = read_header(path, len(migrations))
-        if version < len(migrations) and read_only:
-            raise FlukeprintError(
-                f"{path}: of an older version; open it once where it can be written"
-            )
         link = connect(path, read_only=read_only, busy_s=busy_s)
         try:
-            if version < len(migrations):
+            if version < len(migrations) and read_only:
+                with closing(link) as older:
+                    link = upgraded_copy(older, path, migrations)
+            elif version < len(migrations):
                 copy = path.with_name(f"{path.name}.v{version}.r{_revision(link, path)}.backup")
                 if not copy.exists():
                     copy_whole(link, copy, migrations[:version])
@@ -108,7 +110,10 @@ class Catalogue:
                 place = link.execute("SELECT value FROM meta WHERE key = 'root'").fetchone()
             # The photos lie beside the file itself, wherever a link to it lies.
             home = Path(os.path.realpath(path) if path.is_symlink() else os.path.abspath(path))
-            found = root or Path(os.path.normpath(home.parent / (place or ".")[0]))
+            folder = home.parent
+            if home.suffix == BACKUP and folder.suffix == BACKUPS:  # of the file beside that folder
+                folder = folder.parent
+            found = root or Path(os.path.normpath(folder / (place or ".")[0]))
         except BaseException:
             link.close()
             raise
@@ -332,8 +337,9 @@ class Catalogue:
         None where fewer than ``every`` events came since the last one that is kept there; where
         that is 1, where nothing at all came, rankings and what else models said included.
         """
-        place = folder or self.path.with_name(f"{self.path.name}.backups")
-        return keep_backup(self._link, self.path, place, self._migrations, every)
+        path = Path(os.path.realpath(self.path)) if self.path.is_symlink() else self.path
+        place = folder or path.with_name(f"{path.name}{BACKUPS}")
+        return keep_backup(self._link, path, place, self._migrations, every)
 
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._using(write=False)

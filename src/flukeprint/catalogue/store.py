@@ -175,6 +175,26 @@ def migrate(link: sqlite3.Connection, path: Path, migrations: tuple[Migration, .
         link.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
+def upgraded_copy(
+    link: sqlite3.Connection, path: Path, migrations: tuple[Migration, ...]
+) -> sqlite3.Connection:
+    """A catalogue of an older version as one of the newest, in memory, to read only.
+
+    Raises:
+        FlukeprintError: it cannot be read.
+    """
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        with plain_errors(path):
+            link.backup(copy)
+        migrate(copy, path, migrations)
+        copy.execute("PRAGMA query_only = ON")
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
 @contextmanager
 def fresh_file(path: Path) -> Iterator[Path]:
     """A name beside ``path`` to build a file under; at the end it gets its name, synced.
