@@ -37,7 +37,6 @@ from flukeprint.look import look_at
 from flukeprint.model import load_model
 from flukeprint.network import Network
 from flukeprint.outputs import share
-from flukeprint.pages import one_line
 from flukeprint.photos import decode_rgb, read_photo
 from flukeprint.plotting import CORAL, INK, PAPER, QUIET, SEA, png_of
 from flukeprint.progress import Progress
@@ -47,6 +46,7 @@ from flukeprint.scoring import embed_collection, own_split
 from flukeprint.splits import check_leaks
 from flukeprint.tables import fingerprint, read_table
 from flukeprint.why import occlusion_map
+from flukeprint.wording import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

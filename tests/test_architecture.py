@@ -109,6 +109,39 @@ def test_no_import_cycles() -> None:
     assert graph == {}
 
 
+def rooms(package: str) -> dict[str, int]:
+    """The modules of a package by the row of docs/architecture.md's table that names them.
+
+    A row's first cell names modules, packages (``drawn/``) or all that begin so (``console*``).
+    """
+    text = (SOURCE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    heading = f"Inside `{package.partition('.')[2]}/`" if "." in package else "## The rooms"
+    table = text[text.index(heading) :].split("| --- | --- |\n")[1].split("\n\n")[0]
+    found: dict[str, int] = {}
+    for row, line in enumerate(table.splitlines()):
+        for name in line.split("|")[1].split():
+            start = f"{package}.{name.strip('`').rstrip('*/')}"
+            whole = not name.rstrip("`").endswith("*")
+            for module in MODULES:
+                if module == start or module.startswith(f"{start}." if whole else start):
+                    found.setdefault(module, row)
+    return found
+
+
+@pytest.mark.parametrize("package", ["flukeprint", "flukeprint.catalogue", "flukeprint.training"])
+def test_the_rooms_are_in_the_order_in_which_they_import_each_other(package: str) -> None:
+    row_of = rooms(package)
+    inside = {module for module in MODULES if module.startswith(f"{package}.")}
+    assert inside - row_of.keys() <= {"flukeprint.__main__"}
+    wrong = {
+        (module, used)
+        for module in row_of
+        for used in imports_when_loaded(module) & row_of.keys()
+        if row_of[used] > row_of[module]
+    }
+    assert wrong == set()
+
+
 LOADED = """
 import sys
 from flukeprint import cli

@@ -912,11 +912,11 @@ def test_formats_are_those_that_there_are() -> None:
 
 def test_dates_are_read_in_the_order_that_was_said(book: Call, kaggle: Path) -> None:
     sheet = kaggle / "dates.csv"
-    sheet.write_text("path,date\ntrain/4.jpg,05/12/2026\n")
+    sheet.write_text("path,date\ntrain/4.jpg,05/12/2025\n")
     code, _, err = book("catalogue", "import", sheet)
     assert (code, "import --dates dmy or mdy reads such" in err) == (2, True)
     assert book("catalogue", "import", sheet, "--dates", "dmy")[0] == 0
-    assert "2026-12-05" in book("catalogue", "history", kaggle / "train" / "4.jpg")[1]
+    assert "2025-12-05" in book("catalogue", "history", kaggle / "train" / "4.jpg")[1]
     code, _, err = book("catalogue", "import", kaggle, "--dates", "dmy")
     assert (code, "--columns and --dates are for a CSV" in err) == (2, True)
 
@@ -1044,3 +1044,25 @@ def test_exports_leave_out_files_that_hold_another_picture(
     assert (kaggle / "train" / "4.jpg.xmp").exists()
     code, _, err = book("catalogue", "export", "xmp")
     assert (code, "Missing argument 'OUT'" in err) == (2, True)
+
+
+def test_half_a_position_is_told(book: Call, kaggle: Path) -> None:
+    sheet = kaggle / "half.csv"
+    sheet.write_text("path,lat,lon\ntrain/4.jpg,12.5,\ntrain/5.jpg,12.5,-7\n")
+    code, _, err = book("catalogue", "import", sheet)
+    said = f"1 file has a latitude or a longitude alone, such as {kaggle / 'train' / '4.jpg'}: no"
+    assert (code, said in err) == (0, True)
+
+
+def test_photos_that_were_left_out_are_named_to_programs(book: Call, kaggle: Path) -> None:
+    sheet = kaggle / "gap.csv"
+    sheet.write_text("path\ntrain/4.jpg\ntrain/none.jpg\n")
+    code, out, _ = book("catalogue", "import", sheet, "--json")
+    told = json.loads(out)
+    assert (code, told["skipped"]) == (1, 1)
+    assert told["left_out"] == [
+        {
+            "photo": str(kaggle / "train" / "none.jpg"),
+            "reason": "listed in gap.csv, line 3, but not there",
+        }
+    ]

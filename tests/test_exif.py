@@ -71,6 +71,7 @@ def test_what_is_no_whole_photo(data: bytes) -> None:
     [
         ("0000:00:00 00:00:00", None),
         ("2019:02:30 10:00:00", None),
+        ("2999:01:01 10:00:00", None),
         ("    :  :     :  :  ", None),
         ("2019:05:12", "2019-05-12"),
         ("2019:05:12 10:30", "2019-05-12T10:30:00"),
@@ -89,7 +90,7 @@ def test_when_it_was_digitized_stands_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "latitude", [degrees(0, 0, 0), degrees(95, 0, 0), (IFDRational(1, 0),) * 3]
+    "latitude", [degrees(0, 0, 0), degrees(95, 0, 0), degrees(33, 75, 90), (IFDRational(1, 0),) * 3]
 )
 def test_a_place_that_is_none(latitude: Any) -> None:
     data = photo(

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from flukeprint import pages
+from flukeprint import wording
 from flukeprint.errors import FlukeprintError
 from flukeprint.explore import explore, plots
 from flukeprint.explore.records import Colour, Exploration, Shade, Size, Sizes, Spread
@@ -331,19 +331,19 @@ def test_plot_of_a_whale_with_thousands_of_photos(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_percent(part: int, whole: int, words: str) -> None:
-    assert pages.percent(part, whole) == words
+    assert wording.percent(part, whole) == words
 
 
 def test_plural_and_number() -> None:
-    assert pages.plural(1, "whale") == "1 whale"
-    assert pages.plural(2220, "whale") == "2,220 whales"
-    assert pages.plural(0, "photo is", "photos are") == "0 photos are"
-    assert pages.number(8350) == "8,350"
+    assert wording.plural(1, "whale") == "1 whale"
+    assert wording.plural(2220, "whale") == "2,220 whales"
+    assert wording.plural(0, "photo is", "photos are") == "0 photos are"
+    assert wording.number(8350) == "8,350"
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=200), st.integers(3, 80))
 def test_one_line_is_short_and_writable(text: str, most: int) -> None:
-    line = pages.one_line(text, most)
+    line = wording.one_line(text, most)
     assert len(line) <= most
     assert "\n" not in line
     line.encode("utf-8")

@@ -61,6 +61,15 @@ def test_folders_in_whales_folders_and_photos_in_none(tmp_path: Path) -> None:
     assert read_table(tmp_path / "2024").notes == ()
 
 
+def test_files_without_an_ending_and_folders_without_a_photo_are_told(tmp_path: Path) -> None:
+    """A whale whose photos all lost their names' endings would be gone without a word."""
+    write(tmp_path, "", "Moby/a.jpg", "Moby/b", "Vega/c", "Vega/d")
+    assert read_table(tmp_path).notes == (
+        "no photo in 1 folder, such as 'Vega'",
+        "left out 3 files whose name has no ending such as .jpg",
+    )
+
+
 def test_photos_of_other_things_are_no_whale(folders: Path) -> None:
     shutil.copytree(folders / "w_a", folders / "not_flukes")
     assert pairs(read_table(folders)) == LABELS
@@ -102,7 +111,7 @@ def write(folder: Path, text: str, *photos: str) -> Path:
         ("path|identity\na.jpg|w\n", "is missing"),
         ("path;identity\na.jpg;w;x\n", "quotes around cells that hold a semicolon"),
         ("path,identity,path\na.jpg,w,b.jpg\n", "names a column twice"),
-        ("path,identity,,\na.jpg,w\n", "line 2: expected 4 cells"),
+        ("path,identity,,\na.jpg,w\n", "line 2: 2 cells where the first line has 4"),
         ("path,identity\n", "lists no photos"),
         ("path,identity\na.jpg,\n", "line 2: no whale named"),
         ("path,identity\na.jpg,  \n", "line 2: no whale named"),
@@ -112,8 +121,11 @@ def write(folder: Path, text: str, *photos: str) -> Path:
         ("path,identity\na\0.jpg,w\n", "line 2: no photo at"),
         ("path,identity\n..,w\n", "line 2: no photo at"),
         ("path,identity\n/,w\n", "line 2: no photo at"),
-        ("path,identity\na.jpg\n", "line 2: expected 2 cells"),
-        ("path,identity\na.jpg,w,x\n", "line 2: expected 2 cells"),
+        ("path,identity\na.jpg\n", "line 2: 1 cells where the first line has 2"),
+        (
+            "path,identity\na.jpg,w,x\n",
+            "line 2: 3 cells where the first line has 2; put quotes around",
+        ),
         ('path,identity\n"a.jpg,w\n', "not a valid CSV file"),
         ("path,identity\na.jpg," + "w" * 200_000 + "\n", "not a valid CSV file"),
         ("path,identity\na.jpg,\udcff\n", "not UTF-8"),

@@ -27,7 +27,7 @@ from flukeprint.cli_options import (
 )
 from flukeprint.cli_training import training_side
 from flukeprint.errors import FlukeprintError
-from flukeprint.pages import printable
+from flukeprint.wording import printable
 
 # The library is imported inside the commands: --help must not wait for NumPy.
 
@@ -85,7 +85,7 @@ def explore(data: Path, out: Path) -> None:
     """
     from flukeprint.console_progress import progress_bar
     from flukeprint.explore import explore as library
-    from flukeprint.pages import plural
+    from flukeprint.wording import plural
 
     with progress_bar() as progress:
         found = library(data, out, progress=progress)

@@ -36,7 +36,7 @@ def show(file: Path, as_json: bool) -> None:
     """How much a catalogue holds, and what waits for a person."""
     from dataclasses import asdict
 
-    from flukeprint.pages import plural
+    from flukeprint.wording import plural
 
     with open_to_read(file) as book:
         counts, waiting = asdict(book.counts()), len(book.conflicts())

@@ -79,7 +79,7 @@ def export(
     from flukeprint.exports import FORMATS as WRITERS
     from flukeprint.exports import Exporting, matches_file
     from flukeprint.files import check_outputs
-    from flukeprint.pages import plural
+    from flukeprint.wording import plural
 
     if out is None and not (form == "xmp" and chosen["in_place"]):
         raise click.UsageError("Missing argument 'OUT'.")

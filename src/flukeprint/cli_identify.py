@@ -23,7 +23,6 @@ from flukeprint.cli_options import (
     say,
     tell_failures,
 )
-from flukeprint.errors import FlukeprintError
 
 if TYPE_CHECKING:
     from flukeprint.catalogue import Catalogue
@@ -293,7 +292,8 @@ def _asked(
         raise click.UsageError("--encounter needs the PHOTOS that are from it")
     found = unidentified(book)
     if not found:
-        raise FlukeprintError(f"{book.path}: no photo is unidentified; name PHOTOS to identify")
+        say(f"note: {book.path}: no photo is unidentified; name PHOTOS to identify", err=True)
+        sys.exit(0)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from flukeprint.errors import FlukeprintError
 
 if TYPE_CHECKING:
     from flukeprint.catalogue import Imported, Listed
+    from flukeprint.records import Failure
 
 CONFLICTS_SHOWN = 10
 NAMES_SHOWN = 5
@@ -100,6 +101,7 @@ def import_(
     listed = without_names(listed, unnamed)
     _tell_names(data, listed)
     _tell_doubtful(data, listed)
+    _tell_halves(data, listed)
     _bring_in(file, root, listed, skipped, who, why, dry_run, as_json)
 
 
@@ -160,21 +162,23 @@ def _bring_in(
             back_up(book, every=1)
         labels = {one.label.strip() for one in listed} - {""}
         names = book.individuals().values() if labels else ()
-    for failure in (*skipped, *done.skipped):
+    missed = [*skipped, *done.skipped]
+    for failure in missed:
         say(failure.warning("skipped"), err=True)
-    missed = len(skipped) + len(done.skipped)
     _tell_alike(names, labels)
     _tell_import(done, missed, dry_run, as_json)
     sys.exit(1 if missed else 0)
 
 
-def _tell_import(done: Imported, skipped: int, dry_run: bool, as_json: bool) -> None:
+def _tell_import(done: Imported, skipped: Sequence[Failure], dry_run: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from flukeprint.pages import plural
+    from flukeprint.wording import plural
 
     if as_json:
-        click.echo(json_text({"events": done.events, **asdict(done.counts), "skipped": skipped}))
+        counted = {"events": done.events, **asdict(done.counts), "skipped": len(skipped)}
+        files = [{"photo": str(one.path), "reason": one.reason} for one in skipped]
+        click.echo(json_text({**counted, "left_out": files}))
         return
     counts = done.counts
     begin = "would be " if dry_run else ""
@@ -193,7 +197,7 @@ def _tell_import(done: Imported, skipped: int, dry_run: bool, as_json: bool) -> 
         others = plural(len(counts.replaced) - NAMES_SHOWN, "more photo has", "more photos have")
         say(f"note: {others} no file any more (--json names them all)", err=True)
     if skipped:
-        click.echo(f"{plural(skipped, 'photo')} skipped")
+        click.echo(f"{plural(len(skipped), 'photo')} skipped")
 
 
 def _tell_columns(sheet: Path, chosen: dict[str, str]) -> None:
@@ -208,8 +212,8 @@ def _tell_columns(sheet: Path, chosen: dict[str, str]) -> None:
 
 def _tell_names(data: Path, listed: list[Listed]) -> None:
     """Whom the photos are said to show: seasons taken for whales are seen at once."""
-    from flukeprint.pages import plural
     from flukeprint.records import NEW_WHALE
+    from flukeprint.wording import plural
 
     names = sorted({one.label.strip() for one in listed} - {"", NEW_WHALE})
     if names:
@@ -221,7 +225,7 @@ def _tell_names(data: Path, listed: list[Listed]) -> None:
 def _tell_doubtful(data: Path, listed: list[Listed]) -> None:
     """Labels that may mean nobody: as a whale's name they would put strangers together."""
     from flukeprint.catalogue import doubtful_names
-    from flukeprint.pages import plural
+    from flukeprint.wording import plural
 
     for label, count in doubtful_names(listed).items():
         say(
@@ -229,6 +233,17 @@ def _tell_doubtful(data: Path, listed: list[Listed]) -> None:
             f"name; if it names nobody, undo this and say --unnamed {shlex.quote(label)}",
             err=True,
         )
+
+
+def _tell_halves(data: Path, listed: list[Listed]) -> None:
+    """A latitude without a longitude, or the other way round, is no position."""
+    from flukeprint.wording import plural
+
+    halves = [one for one in listed if ("latitude" in one.facts) != ("longitude" in one.facts)]
+    if halves:
+        files = plural(len(halves), "file has", "files have")
+        such = f"such as {halves[0].path}: no position"
+        say(f"note: {data}: {files} a latitude or a longitude alone, {such}", err=True)
 
 
 def _tell_alike(names: Iterable[str], labels: set[str]) -> None:
@@ -245,7 +260,7 @@ def _tell_alike(names: Iterable[str], labels: set[str]) -> None:
 def _from_lines(lines: Path, file: Path) -> None:
     """Make a catalogue of another's lines; never in place of one that somebody may be using."""
     from flukeprint.catalogue.lines import read_lines
-    from flukeprint.pages import plural
+    from flukeprint.wording import plural
 
     if os.path.lexists(file):
         raise FlukeprintError(

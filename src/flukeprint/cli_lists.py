@@ -38,7 +38,7 @@ def photos(
 
     With --json one object a line.
     """
-    from flukeprint.pages import plural
+    from flukeprint.wording import plural
 
     with open_to_read(file) as book:
         whom = None if whale is None else book.find(whale)
@@ -75,7 +75,7 @@ def whales(file: Path, as_json: bool) -> None:
 
     With --json one object a line.
     """
-    from flukeprint.pages import plural
+    from flukeprint.wording import plural
 
     with open_to_read(file) as book:
         _, everything, names = book.present()

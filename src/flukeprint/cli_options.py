@@ -79,7 +79,7 @@ def found_photos(paths: tuple[Path, ...]) -> list[Path]:
 
 def say(text: str, *, err: bool = False) -> None:
     """Print one line that is safe for a terminal, whatever names it holds."""
-    from flukeprint.pages import terminal_line
+    from flukeprint.wording import terminal_line
 
     click.echo(terminal_line(text), err=err)
 

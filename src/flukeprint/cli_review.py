@@ -52,7 +52,7 @@ def cluster(file: Path, least: float, as_json: bool, **how: Any) -> None:
     """
     from flukeprint.doubts import cluster_catalogue
     from flukeprint.outputs import share
-    from flukeprint.pages import plural
+    from flukeprint.wording import plural
 
     with _ready(file, **how) as (book, ready):
         groups, failures = cluster_catalogue(book, least=least, **ready)

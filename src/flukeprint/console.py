@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.text import Text
 
 from flukeprint.outputs import likeliest, remarks, share, verdict
-from flukeprint.pages import one_line, plural
 from flukeprint.records import NEW_WHALE, Failure, Identification, Interval, Look
+from flukeprint.wording import one_line, plural
 
 if TYPE_CHECKING:
     from flukeprint.demo import DemoResult

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from flukeprint.pages import number
 from flukeprint.progress import Progress, Step
+from flukeprint.wording import number
 
 PATIENCE_S = 2.0  # shorter work needs no bar
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from PIL import ExifTags, Image
@@ -71,6 +71,8 @@ def _taken(camera: dict[int, Any]) -> str | None:
                 when = datetime(year, month, day, hour, minute, second)
             except ValueError:  # a camera whose clock was never set
                 continue
+            if when > datetime.now() + timedelta(days=1):  # or wrongly
+                continue
             return (when if found[4] else when.date()).isoformat()
     return None
 
@@ -94,6 +96,8 @@ def _angle(parts: Any, side: Any, sides: str, most: float) -> float | None:
     try:
         degrees, minutes, seconds = (float(part) for part in parts)
     except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not (0.0 <= minutes <= 60.0 and 0.0 <= seconds <= 60.0):
         return None
     angle = degrees + minutes / 60.0 + seconds / 3600.0
     if not (math.isfinite(angle) and 0.0 <= angle <= most):

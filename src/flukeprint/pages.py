@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import base64
-import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from flukeprint.wording import number, one_line, percent, plural, printable
+
 if TYPE_CHECKING:
     import jinja2
-
-# Lone surrogates cannot be written as UTF-8; control characters and those that turn the reading
-# direction around can make a name look like another one.
-_UNPRINTABLE = re.compile(
-    "[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
 
 
 def render(template: str, **values: object) -> str:
@@ -30,55 +25,9 @@ def render(template: str, **values: object) -> str:
     return printable(_environment().get_template(template).render(**values))
 
 
-def printable(text: str) -> str:
-    """``text`` with lone surrogates, control and direction characters replaced by U+FFFD."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def terminal_line(text: str) -> str:
-    """``text`` as one line, without what a terminal takes for a command."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )
-
-
-def one_line(text: str, most: int = 60) -> str:
-    """``text`` printable, on one line, its middle left out where it is over ``most`` characters."""
-    line = " ".join(printable(" ".join(text.split())).split())
-    if len(line) <= most:
-        return line
-    tail = (most - 1) // 2
-    return f"{line[: most - 1 - tail]}\N{HORIZONTAL ELLIPSIS}{line[len(line) - tail :]}"
-
-
 def png_uri(data: bytes) -> str:
     """PNG bytes as a data URI for the ``src`` of an image."""
     return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def number(count: float) -> str:
-    """A count with its thousands set apart: 8,350."""
-    return f"{count:,}"
-
-
-def percent(part: float, whole: float) -> str:
-    """``part`` of ``whole`` in words a reader can trust: never "0 %" for something, nor "100 %"
-    for less than all."""
-    if whole <= 0:
-        return "0 %"
-    share = 100 * part / whole
-    if 0 < share < 1:
-        return "under 0.1 %" if share < 0.1 else f"{share:.1f} %"
-    if 99 < share < 100:
-        return "over 99.9 %" if share > 99.9 else f"{share:.1f} %"
-    return f"{share:.0f} %"
-
-
-def plural(count: int, word: str, words: str = "") -> str:
-    """``count`` and its noun: "1 whale", "2,220 whales"."""
-    return f"{count:,} {word if count == 1 else words or word + 's'}"
 
 
 @cache

@@ -20,6 +20,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import Failure
+from flukeprint.wording import plural
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF")  # an MPO opens as the JPEG it begins with
 """The decoders that run. Every other one of Pillow's is attack surface that no camera needs."""
@@ -117,6 +118,9 @@ def passed_over(folders: Iterable[Path]) -> str:
             links += [str(parent / name) for name in inside if (parent / name).is_symlink()]
     unread = [f"{kinds[suffix]} {suffix}" for suffix in sorted(UNREAD_SUFFIXES & kinds.keys())]
     lines = [f"left out {', '.join(unread)}; save them as JPEG"] if unread else []
+    if kinds[""]:
+        bare = plural(kinds[""], "file")
+        lines.append(f"left out {bare} whose name has no ending such as .jpg")
     if links:
         others = f" and {len(links) - 1:,} more" if len(links) > 1 else ""
         lines.append(f"left out the linked folder {links[0]}{others}; put copies of the photos in")

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
-from flukeprint.pages import plural
 from flukeprint.photos import SUFFIXES, UNREAD_SUFFIXES, passed_over, photos_under
 from flukeprint.records import Failure, LabelledPhoto, Table, label_of, spelled
+from flukeprint.wording import plural
 
 LISTINGS = ("train.csv", "train.csv.zip", "train.zip")
 NOT_FLUKES = "not_flukes"
@@ -144,7 +144,10 @@ def _read_folders(data: Path) -> Table:
     photos = SUFFIXES | UNREAD_SUFFIXES
     loose = [name for name in names if Path(name).suffix.lower() in photos and name not in whales]
     skipped = passed_over([data / name for name in whales])
-    notes = [*_inside_whales(entries), *_beside_whales(loose), *([skipped] if skipped else [])]
+    seen = {entry.name.partition("/")[0] for entry in entries}
+    empty = [name for name in whales if name not in seen]
+    notes = [*_inside_whales(entries), *_beside_whales(loose), *_without_photos(empty)]
+    notes += [skipped] if skipped else []
     return _checked(data, entries, notes)
 
 
@@ -169,6 +172,13 @@ def _beside_whales(loose: Sequence[str]) -> list[str]:
     if not loose:
         return []
     return [f"left out {plural(len(loose), 'photo')} in no whale's folder, such as {loose[0]!r}"]
+
+
+def _without_photos(empty: Sequence[str]) -> list[str]:
+    """A note on whales' folders that give no photo."""
+    if not empty:
+        return []
+    return [f"no photo in {plural(len(empty), 'folder')}, such as {empty[0]!r}"]
 
 
 def _listed(folder: Path) -> list[str]:
@@ -244,9 +254,10 @@ def csv_rows(listing: Path, needed: tuple[str, ...]) -> list[tuple[int, dict[str
             if not "".join(cells).strip():
                 continue
             if len(cells) != len(header):
+                hint = f"; put quotes around cells that hold {WORDS[parted_by]}"
                 raise FlukeprintError(
-                    f"{listing}, line {reader.line_num}: expected {len(header)} cells; "
-                    f"put quotes around cells that hold {WORDS[parted_by]}"
+                    f"{listing}, line {reader.line_num}: {len(cells)} cells where the first line "
+                    f"has {len(header)}{hint if len(cells) > len(header) else ''}"
                 )
             row = {name: cell for name, cell in zip(header, cells, strict=True) if name.strip()}
             rows.append((reader.line_num, row))

@@ -421,7 +421,7 @@ def test_a_sheet_with_its_owners_columns(kaggle: Path, tmp_path: Path) -> None:
         ("path,lat\ntrain/1.jpg,95\n", {}, "line 2: '95' is not a latitude"),
         (f"path,site\ntrain/1.jpg,{'x' * 201}\n", {}, "line 2: place: 'xxxxx"),
         ("path\nnowhere.jpg\n", {}, "no photo that it lists is there"),
-        ("path\n", {}, "no photo that it lists is there; paths start at the CSV"),
+        ("path\n", {}, "lists no photos"),
     ],
 )
 def test_a_sheet_that_cannot_be_understood(
@@ -648,21 +648,21 @@ def test_dates_that_end_with_their_year(text: str, dmy: str, mdy: str) -> None:
 
 
 def test_a_sheet_says_which_comes_first_the_day_or_the_month(kaggle: Path) -> None:
-    (kaggle / "sheet.csv").write_text("path,date\ntrain/1.jpg,05/12/2026\ntrain/3.jpg,\n")
+    (kaggle / "sheet.csv").write_text("path,date\ntrain/1.jpg,05/12/2025\ntrain/3.jpg,\n")
     listed, _ = read_sheet(kaggle / "sheet.csv", dates="dmy")
-    assert [dict(one.facts) for one in listed] == [{"date": "2026-12-05"}, {}]
-    with pytest.raises(FlukeprintError, match="line 2: '05/12/2026' is not a date"):
+    assert [dict(one.facts) for one in listed] == [{"date": "2025-12-05"}, {}]
+    with pytest.raises(FlukeprintError, match="line 2: '05/12/2025' is not a date"):
         read_sheet(kaggle / "sheet.csv")
 
 
 @pytest.mark.parametrize(
     ("text", "order", "said"),
     [
-        ("13.05.2026", "mdy", "; --dates dmy reads it"),
-        ("05/13/2026 7:08", "dmy", "; --dates mdy reads it"),
-        ("1.5.2026 8", "dmy", "; write YYYY-MM-DD, or YYYY, or YYYY-MM"),
-        ("31.31.2026", "dmy", ""),
-        ("2026-13-05", "mdy", ""),
+        ("13.05.2025", "mdy", "; --dates dmy reads it"),
+        ("05/13/2025 7:08", "dmy", "; --dates mdy reads it"),
+        ("1.5.2025 8", "dmy", "; write YYYY-MM-DD, or YYYY, or YYYY-MM"),
+        ("31.31.2025", "dmy", ""),
+        ("2025-13-05", "mdy", ""),
     ],
 )
 def test_an_error_shows_a_date_as_its_owner_wrote_it(text: str, order: str, said: str) -> None:
@@ -674,9 +674,9 @@ def test_an_error_shows_a_date_as_its_owner_wrote_it(text: str, order: str, said
 
 
 def test_a_date_as_a_spreadsheet_writes_it() -> None:
-    assert checked_fact("date", "1.5.2026 8:05", "dmy") == "2026-05-01T08:05:00"
-    assert checked_fact("date", "5/1/2026 18:05:09", "mdy") == "2026-05-01T18:05:09"
-    assert checked_fact("date", "5/1/2026 6:05:09 PM", "mdy") == "2026-05-01T18:05:09"
+    assert checked_fact("date", "1.5.2025 8:05", "dmy") == "2025-05-01T08:05:00"
+    assert checked_fact("date", "5/1/2025 18:05:09", "mdy") == "2025-05-01T18:05:09"
+    assert checked_fact("date", "5/1/2025 6:05:09 PM", "mdy") == "2025-05-01T18:05:09"
 
 
 def test_a_folder_by_a_link_that_leads_below_the_root(kaggle: Path, tmp_path: Path) -> None:
@@ -724,3 +724,33 @@ def test_a_photo_takes_less_than_2_kb(tmp_path: Path) -> None:
         )  # fmt: skip
         empty = 40 * 4_096  # a page for each table and index
         assert book.path.stat().st_size - empty < 2_000 * 2_000
+
+
+@pytest.mark.parametrize(
+    ("reported", "said"),
+    [
+        ("2999", "'2999' lies in the future; mend the year"),
+        ("2999-01-05", "'2999-01-05' lies in the future; mend the year"),
+        ("0020-01-05", "'0020-01-05' lies before there were photos; mend the year"),
+    ],
+)
+def test_dates_that_no_photo_has_are_refused(reported: str, said: str) -> None:
+    with pytest.raises(FlukeprintError) as error:
+        checked_fact("date", reported)
+    assert str(error.value) == said
+    assert checked_fact("date", "1826") == "1826"
+
+
+def test_rows_without_a_photo_are_named(kaggle: Path) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("path,date\n,2020\ntrain/1.jpg,2020\n")
+    listed, missing = read_sheet(sheet)
+    assert [one.path.name for one in listed] == ["1.jpg"]
+    assert [(one.path, one.reason) for one in missing] == [(sheet, "line 2 names no photo")]
+
+
+def test_two_columns_of_one_name(kaggle: Path) -> None:
+    sheet = kaggle / "sheet.csv"
+    sheet.write_text("path,whale,whale\ntrain/1.jpg,a,b\n")
+    with pytest.raises(FlukeprintError, match="the first line names 'whale' twice; rename one"):
+        read_sheet(sheet)

@@ -172,6 +172,8 @@ def test_a_photos_table_without_unknown_ones_is_a_collection(tmp_path: Path) -> 
 def test_the_competitions_table(tmp_path: Path) -> None:
     out = tmp_path / "train.csv"
     twins = (photo(8, 1, path="a/x.JPG"), photo(9, 3, path="b/X.jpg"), photo(10, 3, "conflict"))
+    # Labelled with names that disagree, and new_whale besides: no line tells all of that.
+    twins += (replace(photo(11, None, "conflict"), labels=(1, 3), unnamed=True),)
     notes = FORMATS["competition"](exporting(*exporting().photos, *twins), out)
     assert out.read_text() == (
         '"Image","Id"\n"1.JPG","Salt"\n"2.JPG","Salt"\n"3.JPG","\'=Pepper, ""the"" one"\n'
@@ -180,6 +182,7 @@ def test_the_competitions_table(tmp_path: Path) -> None:
     assert notes == (
         f"6 photos: {out}",
         "train.csv: 1 cell begins with ' lest a spreadsheet runs them",
+        "left out 1 photo, 11.JPG: its labels disagree",
         "left out 1 photo, trip/4.JPG: unidentified",
         "left out 1 photo, photo 6: no file of it is known any more",
         "left out 2 photos, such as a/x.JPG: another photo's file has the same name, and in one "

@@ -15,7 +15,7 @@ from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, SEALED, seal_of, shown
 from flukeprint.catalogue.salvage import LEFT_BESIDE, at_rest, readable
 from flukeprint.catalogue.schema import APPLICATION_ID, MIGRATIONS, Migration
 from flukeprint.errors import FlukeprintError
-from flukeprint.pages import terminal_line
+from flukeprint.wording import terminal_line
 
 MOST_NAMED = 20
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date, time
+from datetime import date, time, timedelta
 
 from flukeprint.catalogue.draft import checked_name
 from flukeprint.errors import FlukeprintError
@@ -23,6 +23,7 @@ PARTS = ("year", "month", "day", "time", "hour", "minutes")
 NUMBER = re.compile(r"\d+(?:\.0+)?", re.ASCII)  # a column with gaps may come as 7.0
 CLOCK = re.compile(r"[T ]\d{1,2}:?\d\d", re.ASCII)
 DEGREES = re.compile(r"[+-]?\d+(?:[.,]\d*)?", re.ASCII)  # half of Europe writes 12,5
+FIRST_YEAR = 1826  # of the oldest photo that is left, by Niépce
 MOST_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 
 
@@ -119,12 +120,15 @@ def _date(text: str, order: str) -> str:
         )
     hour = _hour(parts["hour"], parts["half"])
     try:
-        date(int(parts["year"]), int(parts["month"] or 1), int(parts["day"] or 1))
+        first = date(int(parts["year"]), int(parts["month"] or 1), int(parts["day"] or 1))
         time(hour, int(parts["minute"] or 0), int(parts["second"] or 0))
     except ValueError as error:
         raise FlukeprintError(
             f"{text[:40]!r} is not a date: {error}{_turned_around(text, order)}"
         ) from None
+    if first.year < FIRST_YEAR or first > date.today() + timedelta(days=1):  # it is tomorrow there
+        when = "before there were photos" if first.year < FIRST_YEAR else "in the future"
+        raise FlukeprintError(f"{text[:40]!r} lies {when}; mend the year")
     day = "-".join(part for part in (parts["year"], parts["month"], parts["day"]) if part)
     if not parts["hour"]:
         return day

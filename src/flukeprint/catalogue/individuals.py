@@ -10,7 +10,7 @@ from flukeprint.catalogue.draft import Draft, checked_name
 from flukeprint.catalogue.log import Key, read_event
 from flukeprint.catalogue.state import CONFIRMED, CONFLICT, IMPORTED
 from flukeprint.errors import FlukeprintError
-from flukeprint.pages import plural
+from flukeprint.wording import plural
 
 
 @dataclass(frozen=True, slots=True)

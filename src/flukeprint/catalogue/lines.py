@@ -103,12 +103,12 @@ def read_lines(lines: Path, new: Path) -> dict[str, int]:
     found = _checked(lines)
     version, settings = _head(lines, next(found, (1, {})))
     with fresh_file(new) as temporary, closing(connect(temporary)) as link:
-        migrate(link, temporary, MIGRATIONS[:version])
-        with transaction(link, temporary, write=True):
+        migrate(link, new, MIGRATIONS[:version])
+        with transaction(link, new, write=True):
             link.executemany("INSERT INTO meta VALUES (?, ?)", sorted(settings.items()))
             rows, events = _insert(link, lines, found)
             state.rebuild(link)
-        migrate(link, temporary, MIGRATIONS)
+        migrate(link, new, MIGRATIONS)
         for finding in inspect(link, MIGRATIONS):
             line = events.get(finding.event or 0)
             where = f"{lines}, line {line}" if line else f"{lines}"

@@ -18,9 +18,9 @@ from flukeprint.catalogue.facts import PARTS, checked_fact, date_text
 from flukeprint.catalogue.state import FACTS
 from flukeprint.cells import unguard
 from flukeprint.errors import FlukeprintError
-from flukeprint.pages import plural
 from flukeprint.records import NEW_WHALE, Failure, Table, label_of
 from flukeprint.tables import csv_header, csv_rows, photo_of
+from flukeprint.wording import plural
 
 FIELDS = ("path", "identity", *FACTS, *PARTS)
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -122,7 +122,10 @@ def read_sheet(
     for line, row in csv_rows(sheet, (chosen["path"],)):
         named = {name: unguard(row[column]).strip() for name, column in chosen.items()}
         cells = [named.pop(name) for name in chosen if name not in FIELDS or name == "path"]
-        photos = [photo_of(sheet, cell) for cell in list(filter(None, cells)) or cells[:1]]
+        if not any(cells):
+            missing.append(Failure(sheet, f"line {line} names no photo"))
+            continue
+        photos = [photo_of(sheet, cell) for cell in filter(None, cells)]
         there = [path for path in photos if os.path.isfile(path)]
         missing += [
             Failure(path, f"listed in {sheet.name}, line {line}, but not there")
@@ -143,8 +146,11 @@ def read_sheet(
             listed += [Listed(path, label, facts) for path in there]
     if wrong:
         raise FlukeprintError(_wrong_lines(sheet, wrong))
+    if not (listed or missing):
+        raise FlukeprintError(f"{sheet}: lists no photos")
     if not listed:
-        tried = f", so {str(missing[0].path)!r} was looked for" if missing else ""
+        sought = [one.path for one in missing if one.path != sheet]
+        tried = f", so {str(sought[0])!r} was looked for" if sought else ""
         raise FlukeprintError(
             f"{sheet}: no photo that it lists is there; paths start at the CSV{tried}"
         )
@@ -200,6 +206,8 @@ def columns_of(sheet: Path, named: Mapping[str, str]) -> dict[str, str]:
             continue
         found = [c for c in header if _plain(c) in COLUMNS[name] and c not in taken]
         exact = [c for c in found if _plain(c) == name]
+        if len({*(exact or found)}) < len(exact or found):
+            raise FlukeprintError(f"{sheet}: the first line names {found[0]!r} twice; rename one")
         if len(exact or found) > 1:
             raise FlukeprintError(
                 f"{sheet}: {' and '.join(exact or found)} may each be the {name}; "

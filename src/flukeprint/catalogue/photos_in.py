@@ -32,8 +32,8 @@ from flukeprint.catalogue.state import (
 )
 from flukeprint.errors import FlukeprintError
 from flukeprint.exif import NO_DETAILS, Details
-from flukeprint.pages import plural
 from flukeprint.records import NEW_WHALE, label_of
+from flukeprint.wording import plural
 
 # What ``dataclasses.astuple`` gives, too, only after copying each value at length.
 _columns_of = attrgetter(*(column.name for column in fields(Details)))

@@ -54,9 +54,9 @@ def rescue(path: Path, new: Path, *, who: str) -> Rescued:
         fresh_file(new) as temporary,
         closing(connect(temporary)) as link,
     ):
-        migrate(link, temporary, MIGRATIONS)
+        migrate(link, new, MIGRATIONS)
         link.execute("PRAGMA foreign_keys = OFF")
-        with transaction(link, temporary, write=True):
+        with transaction(link, new, write=True):
             last = _last_likely(damaged, link)
             rows = {table: _copy(damaged, link, table, last) for table in ORDER}
             if not rows["event"] and not rows["effect"]:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from flukeprint.catalogue.log import EFFECT, EMPTY, Held, Key, Value, effect_from, write_cells
 from flukeprint.errors import FlukeprintError
-from flukeprint.pages import terminal_line
 from flukeprint.records import spelled
+from flukeprint.wording import terminal_line
 
 FACTS = ("date", "place", "latitude", "longitude", "photographer", "encounter")
 """What a photo's owner tells of it; an encounter is the name its owner gave it."""

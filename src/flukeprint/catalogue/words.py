@@ -8,8 +8,8 @@ from functools import cache
 
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.log import Effect, Key, Value
-from flukeprint.pages import terminal_line
 from flukeprint.records import NEW_WHALE
+from flukeprint.wording import terminal_line
 
 PLAIN = {"state", "box", "name", *state.FACTS}
 

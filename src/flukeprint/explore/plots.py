@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flukeprint.explore.records import Colour, Exploration, Sizes, Whales
-from flukeprint.pages import number, percent, plural
 from flukeprint.plotting import (
     CORAL,
     INK,
@@ -20,6 +19,7 @@ from flukeprint.plotting import (
     blank_figure,
     png_of,
 )
+from flukeprint.wording import number, percent, plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

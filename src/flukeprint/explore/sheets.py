@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from flukeprint.pages import one_line
 from flukeprint.photos import decode_rgb, read_photo
 from flukeprint.plotting import INK, PAPER, QUIET, RULE
 from flukeprint.records import Failure
+from flukeprint.wording import one_line
 
 WASH = "#eef2f3"
 THUMB_PX, GAP_PX = 150, 8

@@ -18,8 +18,8 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.exports.cells import write_csv
 from flukeprint.exports.exporting import CONFIRMED_FIRST, Exporting, left_out
 from flukeprint.files import beside
-from flukeprint.pages import plural
 from flukeprint.tables import csv_header
+from flukeprint.wording import plural
 
 DATE_LETTERS = {"year": 4, "month": 7, "day": 10}
 """How much of an ISO 8601 date tells the occasion."""

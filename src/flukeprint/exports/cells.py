@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flukeprint.cells import Cell, csv_text
 from flukeprint.files import write_text
-from flukeprint.pages import plural
+from flukeprint.wording import plural
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> list[str]:

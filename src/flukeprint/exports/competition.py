@@ -13,8 +13,8 @@ from flukeprint.exports.exporting import (
     left_out,
     shared_names,
 )
-from flukeprint.pages import plural
 from flukeprint.records import NEW_WHALE
+from flukeprint.wording import plural
 
 
 def write_competition(exporting: Exporting, out: Path) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from flukeprint.exports.archive_xml import TableFile, eml_xml, meta_xml
 from flukeprint.exports.cells import apostrophes
 from flukeprint.exports.exporting import Exporting, is_inside, left_out
 from flukeprint.files import writing
-from flukeprint.pages import plural
+from flukeprint.wording import plural
 
 DWC, DCTERMS = "http://rs.tdwg.org/dwc/terms/", "http://purl.org/dc/terms/"
 ZONE = re.compile(r"([+-]\d\d)(\d\d)$")

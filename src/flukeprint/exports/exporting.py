@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from flukeprint.catalogue.history import PhotoNow
-from flukeprint.pages import plural, terminal_line
+from flukeprint.wording import plural, terminal_line
 
 CONFIRMED_FIRST = ("confirmed", "imported", "unsure", "conflict")
 """States of a photo that is put with an individual, the surest first."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from flukeprint.errors import FlukeprintError
 from flukeprint.exports.cells import write_csv
 from flukeprint.exports.exporting import NO_FILE, Exporting, left_out
-from flukeprint.pages import plural
+from flukeprint.wording import plural
 
 COLUMNS = ("image_id", "path", "identity", "date")
 UNKNOWN = "unknown"

@@ -27,7 +27,7 @@ from flukeprint.exports.exporting import (
     shared_names,
 )
 from flukeprint.files import make_folder, write_text
-from flukeprint.pages import plural
+from flukeprint.wording import plural
 
 MOST_ROWS = 200
 GENUS, EPITHET = "Megaptera", "novaeangliae"

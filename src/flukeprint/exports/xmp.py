@@ -21,7 +21,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.exports.exporting import Exporting, is_inside
 from flukeprint.exports.xmp_packet import EMPTY, Change, Packet, Property
 from flukeprint.files import write_bytes
-from flukeprint.pages import plural, terminal_line
+from flukeprint.wording import plural, terminal_line
 
 STYLES = ("full", "bare")
 BRANCH = ("Whales", "Humpback")

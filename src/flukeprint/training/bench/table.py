@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from flukeprint.cells import Cell, csv_text
 from flukeprint.outputs import interval_text
-from flukeprint.pages import one_line
 from flukeprint.plotting import CORAL, INK, PAPER, QUIET, RULE, SEA, png_of
 from flukeprint.records import Interval
 from flukeprint.training.bench.rows import Row, Scored
+from flukeprint.wording import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
