@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,8 +174,8 @@ def test_the_competitions_table(tmp_path: Path) -> None:
     out = tmp_path / "train.csv"
     twins = (photo(8, 1, path="a/x.JPG"), photo(9, 3, path="b/X.jpg"), photo(10, 3, "conflict"))
     # Labelled with names that disagree, and new_whale besides: no line tells all of that.
-    twins += (replace(photo(11, None, "conflict"), labels=(1, 3), unnamed=True),)
-    notes = FORMATS["competition"](exporting(*exporting().photos, *twins), out)
+    torn = replace(photo(11, None, "conflict"), labels=(1, 3), unnamed=True)
+    notes = FORMATS["competition"](exporting(*exporting().photos, *twins, torn), out)
     assert out.read_text() == (
         '"Image","Id"\n"1.JPG","Salt"\n"2.JPG","Salt"\n"3.JPG","\'=Pepper, ""the"" one"\n'
         '"5.JPG","new_whale"\n"7.JPG","Ænima"\n"10.JPG","Ænima"\n'
@@ -182,7 +183,7 @@ def test_the_competitions_table(tmp_path: Path) -> None:
     assert notes == (
         f"6 photos: {out}",
         "train.csv: 1 cell begins with ' lest a spreadsheet runs them",
-        "left out 1 photo, 11.JPG: its labels disagree",
+        "left out 1 photo, trip/11.JPG: its labels disagree",
         "left out 1 photo, trip/4.JPG: unidentified",
         "left out 1 photo, photo 6: no file of it is known any more",
         "left out 2 photos, such as a/x.JPG: another photo's file has the same name, and in one "
