@@ -123,20 +123,12 @@ def resight(
         raise FlukeprintError(
             f"{catalogue.path}: not one of its photos is at hand; say with --root where they lie"
         )
-    paths = [one.path for one in asked]
-    done = embed_photos(paths, network, cache, progress("photos", len(paths)))
-    numbered = {photo.number: photo for photo in photos}
-    away = {
-        place: numbered[one.number]
-        for place, one in enumerate(asked)
-        if place in done.failures and one.number in numbered and not os.path.lexists(one.path)
-    }
-    done = with_remembered(done, away, catalogue)
-    gallery = CatalogueGallery(rows, vectors)
     by_hash = {photo.sha256: photo for photo in photos}
+    done = _embedded(catalogue, asked, photos, network, cache, progress)
     if note:
         keep_seen(catalogue, done.embeddings, done.looks, by_hash)
-    done = look_again(done, paths, photos, network, cache)
+    done = look_again(done, [one.path for one in asked], photos, network, cache)
+    gallery = CatalogueGallery(rows, vectors)
     denied = {
         photo.sha256: {names[one] for one in photo.not_individuals if one in names}
         for photo in photos
@@ -146,6 +138,25 @@ def resight(
     places = (shown(answers) if shown else top) if note else None
     compared = revision, network.model.id
     return _noted(catalogue, answers, done, by_hash, names, compared, places), failures
+
+
+def _embedded(
+    catalogue: Catalogue,
+    asked: Sequence[Asked],
+    photos: Sequence[PhotoNow],
+    network: Network,
+    cache: Cache | None,
+    progress: Progress,
+) -> EmbeddedPhotos:
+    """What is asked about, embedded; catalogued photos whose files are away as they were seen."""
+    done = embed_photos([one.path for one in asked], network, cache, progress("photos", len(asked)))
+    numbered = {photo.number: photo for photo in photos}
+    away = {
+        place: numbered[one.number]
+        for place, one in enumerate(asked)
+        if place in done.failures and one.number in numbered and not os.path.lexists(one.path)
+    }
+    return with_remembered(done, away, catalogue)
 
 
 def _answered(

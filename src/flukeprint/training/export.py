@@ -112,26 +112,10 @@ def export(
     networks = [_answering(one, len(classes)) for one in (folder, *others)]
     answering = Together(networks) if others else networks[0]
     trained_on = set().union(*(seen_by(one) for one in (folder, *others)))
-    manifest = Manifest(
-        kind="softmax" if classes else "embedding",
-        channels=config.channels,
-        height_px=config.height_px,
-        width_px=config.width_px,
-        margin=SEEN_MARGIN,
+    manifest = replace(
+        _manifest(config, split, classes, answering.outputs),
         localiser_px=SIDE_PX if localiser else 0,
-        embedding_size=answering.outputs,
-        classes=classes,
-        preprocessing=PREPROCESSING,
-        calibration=fit_calibration([]).to_dict(),
         training=training,
-        split={
-            "protocol": split.protocol,
-            "seed": split.seed,
-            "fold": split.fold,
-            "whales": config.whales,
-            "settings": split.settings,
-        },
-        licence=LICENCE,
         trained_on=tuple(sorted(trained_on)),
     )
     model = make_model(
@@ -142,6 +126,31 @@ def export(
     drawn = bool(config.drawn_whales)
     calibrated = _calibrated(model, split, inner, collection, drawn=drawn, progress=progress)
     return save_model(calibrated, model.embedder, model.localiser, out)
+
+
+def _manifest(config: TrainConfig, split: Split, classes: tuple[str, ...], size: int) -> Manifest:
+    """What a model file says of a network without a finder that has not been calibrated yet."""
+    return Manifest(
+        kind="softmax" if classes else "embedding",
+        channels=config.channels,
+        height_px=config.height_px,
+        width_px=config.width_px,
+        margin=SEEN_MARGIN,
+        localiser_px=0,
+        embedding_size=size,
+        classes=classes,
+        preprocessing=PREPROCESSING,
+        calibration=fit_calibration([]).to_dict(),
+        training={},
+        split={
+            "protocol": split.protocol,
+            "seed": split.seed,
+            "fold": split.fold,
+            "whales": config.whales,
+            "settings": split.settings,
+        },
+        licence=LICENCE,
+    )
 
 
 def _answering(folder: RunFolder, classes: int) -> TrainedNetwork | BothSides:

@@ -164,16 +164,18 @@ def search(
             named = ", ".join(f"{name} {value:.4g}" for name, value in trial.params.items())
             run, tried = folder.trial(number), replace(short, **trial.params)
             report(f"{run.name} of {trials}: {named}")
-            started = time.monotonic()
             # All trials have one split and one finder: only how the network learns differs.
             training = partial(begin, collection=read(), finder=folder.finder())
-            value, reason = _run(training, run, tried, report)
-            study.finish(number, value, reason, seconds=round(time.monotonic() - started, 2))
-            ended = f"failed: {reason}" if reason else f"validation MAP@5 {value:.4f}"
-            report(f"{run.name}: {ended}")
+            value, reason, seconds = _run(training, run, tried, report)
+            study.finish(number, value, reason, seconds=seconds)
             _write_results(folder, study.finished(), spans, config, short.epochs)
         finished = study.finished()
         _write_results(folder, finished, spans, config, short.epochs)  # a kill may have come before
+    return {"what": what, **_found(folder, finished)}
+
+
+def _found(folder: SearchFolder, finished: list[FrozenTrial]) -> dict[str, Any]:
+    """What a search found. See :func:`search`."""
     best = _best(finished)
     if best is None:
         raise FlukeprintError(
@@ -181,7 +183,6 @@ def search(
             "folder"
         )
     return {
-        "what": what,
         "number": best.number,
         "settings": best.params,
         "value": best.value,
@@ -192,17 +193,20 @@ def search(
 
 def _run(
     training: Callable[..., dict[str, Any]], out: Path, config: TrainConfig, report: Report
-) -> tuple[float | None, str]:
-    """Train one trial: its validation MAP@5, or None and why there is none."""
+) -> tuple[float | None, str, float]:
+    """Train one trial: its validation MAP@5, or None and why there is none; and its seconds."""
 
     def tell(line: str) -> object:
         return report(f"{out.name}: {line}")
 
+    started = time.monotonic()
+    value, reason = None, ""
     try:
-        result = training(out, config, report=tell)
+        value = float(training(out, config, report=tell)["map5"])
     except Diverged as error:  # any other error, a full disk say, would stop every trial alike
-        return None, " ".join(str(error).split())
-    return float(result["map5"]), ""
+        reason = " ".join(str(error).split())
+    tell(f"failed: {reason}" if value is None else f"validation MAP@5 {value:.4f}")
+    return value, reason, round(time.monotonic() - started, 2)
 
 
 def _best(finished: list[FrozenTrial]) -> FrozenTrial | None:
