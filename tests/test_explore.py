@@ -341,6 +341,13 @@ def test_plural_and_number() -> None:
     assert wording.number(8350) == "8,350"
 
 
+def test_commands_as_they_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("flukeprint", "rename", "Old Tom", "it's")
+    assert wording.command_text(*words) == """flukeprint rename 'Old Tom' 'it'"'"'s'"""
+    monkeypatch.setattr(wording, "WINDOWS", True)
+    assert wording.command_text(*words) == 'flukeprint rename "Old Tom" it\'s'
+
+
 @given(st.text(st.characters(exclude_categories=()), max_size=200), st.integers(3, 80))
 def test_one_line_is_short_and_writable(text: str, most: int) -> None:
     line = wording.one_line(text, most)

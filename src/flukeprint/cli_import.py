@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from flukeprint.cli_options import (
     say,
 )
 from flukeprint.errors import FlukeprintError
+from flukeprint.wording import command_text
 
 if TYPE_CHECKING:
     from flukeprint.catalogue import Imported, Listed
@@ -230,7 +230,7 @@ def _tell_doubtful(data: Path, listed: list[Listed]) -> None:
     for label, count in doubtful_names(listed).items():
         say(
             f"note: {data}: {plural(count, 'row')} labelled {label!r}, taken for one whale of that "
-            f"name; if it names nobody, undo this and say --unnamed {shlex.quote(label)}",
+            f"name; if it names nobody, undo this and say {command_text('--unnamed', label)}",
             err=True,
         )
 

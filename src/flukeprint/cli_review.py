@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from flukeprint.cli_options import (
     say,
     tell_failures,
 )
+from flukeprint.wording import command_text
 
 if TYPE_CHECKING:
     from flukeprint.catalogue import Catalogue
@@ -159,7 +159,7 @@ def _command(file: Path, command: str, *said: str) -> str:
     """A command on this catalogue, as it can be pasted."""
     named = click.get_current_context().get_parameter_source("file")
     where = ["--catalogue", str(file)] if named is ParameterSource.COMMANDLINE else []
-    return shlex.join(("flukeprint", "catalogue", command, *where, *said))  # "--" ends options
+    return command_text("flukeprint", "catalogue", command, *where, *said)
 
 
 def _paths(book: Catalogue) -> dict[int, str]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 
 # Lone surrogates cannot be written as UTF-8; control characters and those that turn the reading
 # direction around can make a name look like another one.
 _UNPRINTABLE = re.compile(
     "[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
+
+
+WINDOWS = os.name == "nt"
 
 
 def printable(text: str) -> str:
@@ -55,3 +60,12 @@ def percent(part: float, whole: float) -> str:
 def plural(count: int, word: str, words: str = "") -> str:
     """``count`` and its noun: "1 whale", "2,220 whales"."""
     return f"{count:,} {word if count == 1 else words or word + 's'}"
+
+
+def command_text(*words: str) -> str:
+    """A command as it can be pasted into the system's shell."""
+    if WINDOWS:
+        import subprocess  # which nobody else waits for
+
+        return subprocess.list2cmdline(words)
+    return shlex.join(words)
