@@ -65,7 +65,7 @@ def run(job: str, folder: Path, say: Say) -> None:
             _import(book, folder.parent / "photos", say)
         elif job == "add":
             for first in range(0, 40, 5):
-                batch = [photo(n, f"new {n % 7}", date=f"20{n % 90:02}") for n in range(200, 240)]
+                batch = [photo(n, f"new {n % 7}", date=f"19{n % 90:02}") for n in range(200, 240)]
                 reported = book.add_photos(batch[first : first + 5], who="Ann")
                 if reported.event:
                     say(reported.event)

@@ -128,7 +128,10 @@ def test_boxes_are_fractions_inside_the_photo(three_photos: Table) -> None:
     ("text", "message"),
     [
         ("Image,x0,y0,x1\na.png,1,2,3\n", "y1 is missing"),
-        ("Image,x0,y0,x1,y1\na.png,1,2,3,4\nb.png,1,2,3\n", "line 3: expected 5 cells"),
+        (
+            "Image,x0,y0,x1,y1\na.png,1,2,3,4\nb.png,1,2,3\n",
+            "line 3: 4 cells where the first line has 5",
+        ),
         ("Image,x0,y0,x1,y1\na.png,1,2,3,wide\n", "line 2: expected a box"),
         ("Image,x0,y0,x1,y1\na.png,1,2,nan,4\n", "line 2: expected a box"),
         ("Image,x0,y0,x1,y1\na.png,1,2,1,4\n", "line 2: expected a box"),
