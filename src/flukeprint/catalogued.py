@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -60,25 +62,31 @@ class CatalogueGallery:
     def __init__(self, rows: Sequence[Row], vectors: Mapping[str, NDArray[np.float32]]) -> None:
         self._rows = rows
         self._vectors = np.stack([vectors[row.sha256] for row in rows])
-        self._hashes = {row.sha256 for row in rows}
-        self._encounters = {row.encounter for row in rows} - {""}
+        self._of_photo: dict[str, list[int]] = defaultdict(list)
+        self._of_encounter: dict[str, list[int]] = defaultdict(list)
+        for place, row in enumerate(rows):
+            self._of_photo[row.sha256].append(place)
+            if row.encounter:
+                self._of_encounter[row.encounter].append(place)
         self.whole = self._index(range(len(rows)))
+        self._row_of = {name: row for row, name in enumerate(self.whole.photos)}
 
     def there(
         self, hashes: set[str], encounters: set[str]
     ) -> tuple[frozenset[str], frozenset[str]]:
         """Those of some photos and encounters that the gallery holds."""
-        return frozenset(hashes & self._hashes), frozenset(encounters & self._encounters)
+        return (
+            frozenset(hashes & self._of_photo.keys()),
+            frozenset(encounters & self._of_encounter.keys()),
+        )
 
     def without(self, hashes: frozenset[str], encounters: frozenset[str]) -> GalleryIndex:
         """The gallery but for these photos and those of these encounters."""
         if not hashes and not encounters:
             return self.whole
-        gone = {
-            place
-            for place, row in enumerate(self._rows)
-            if row.sha256 in hashes or row.encounter in encounters
-        }
+        gone = {place for sha256 in hashes for place in self._of_photo.get(sha256, ())}
+        for encounter in encounters:
+            gone.update(self._of_encounter.get(encounter, ()))
         if all(self._rows[place].label == NEW_WHALE for place in gone):
             return self._without_unnamed({self._rows[place].name for place in gone})
         return self._index([place for place in range(len(self._rows)) if place not in gone])
@@ -89,8 +97,9 @@ class CatalogueGallery:
         No whale's direction changes, and to work those out again takes most of the time.
         """
         whole = self.whole
-        stay = np.array([name not in names for name in whole.photos])
-        photos = tuple(name for name in whole.photos if name not in names)
+        stay = np.ones(len(whole.photos), dtype=np.bool_)
+        stay[[self._row_of[name] for name in names]] = False  # one row each, as they have one label
+        photos = tuple(compress(whole.photos, stay))
         return replace(
             whole, vectors=whole.vectors[stay], whale_of=whole.whale_of[stay], photos=photos
         )

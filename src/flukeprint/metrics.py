@@ -136,7 +136,7 @@ def precision_recall_f1(
     recall = _ratio(hits, support)
     f1 = _ratio(2 * hits, support + answered)
     named = {"precision": precision, "recall": recall, "f1": f1}
-    macro = {f"{name}_macro": float(part.mean()) for name, part in named.items()}
+    macro = {f"{name}_macro": float(part.sum() / max(size, 1)) for name, part in named.items()}
     share = support / support.sum()
     return macro | {f"{name}_weighted": float(part @ share) for name, part in named.items()}
 
