@@ -102,21 +102,28 @@ class Cache:
         Raises:
             FlukeprintError: the folder cannot be written to.
         """
-        if not self._folder:
-            return
-        if self._fresh:
-            self._write_shard(self._folder, self._fresh)
-            self._fresh = {}
-            if len(self._shards) > MAX_SHARDS:
-                merged = self._shards
-                self._shards = set()
-                whole = self._write_shard(self._folder, self._known)
-                for shard in merged - {whole}:
-                    shard.unlink(missing_ok=True)
-        if self._files_changed:
+        self.save_embeddings()
+        if self._folder and self._files_changed:
             self._files_changed = False
             # A copy: threads that read ahead may add to it meanwhile.
             write_text(self._folder / "files.json", json.dumps(dict(self._files)))
+
+    def save_embeddings(self) -> None:
+        """Write new embeddings alone: all files' hashes are much to write again and again.
+
+        Raises:
+            FlukeprintError: the folder cannot be written to.
+        """
+        if not self._folder or not self._fresh:
+            return
+        self._write_shard(self._folder, self._fresh)
+        self._fresh = {}
+        if len(self._shards) > MAX_SHARDS:
+            merged = self._shards
+            self._shards = set()
+            whole = self._write_shard(self._folder, self._known)
+            for shard in merged - {whole}:
+                shard.unlink(missing_ok=True)
 
     def _write_shard(self, folder: Path, known: dict[str, Known]) -> Path:
         packed = io.BytesIO()
@@ -129,7 +136,7 @@ class Cache:
         )
         name = hashlib.sha256(packed.getbuffer()).hexdigest()[:16]
         path = folder / f"{name}.npz"
-        write_bytes(path, packed.getvalue())
+        write_bytes(path, packed.getbuffer())
         self._shards.add(path)
         return path
 

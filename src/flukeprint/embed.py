@@ -74,7 +74,7 @@ def embed_photos(
                     _embed_batch(waiting, network, kept, boxes)
                     waiting = []
                     if kept.unsaved >= SAVE_EVERY:
-                        kept.save()
+                        kept.save_embeddings()
                 if progress:
                     progress(1)
         if waiting:

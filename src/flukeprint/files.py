@@ -45,7 +45,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             os.unlink(temporary)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``path``. See :func:`writing`."""
     with writing(path) as stream:
         stream.write(data)
