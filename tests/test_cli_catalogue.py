@@ -1066,3 +1066,26 @@ def test_photos_that_were_left_out_are_named_to_programs(book: Call, kaggle: Pat
             "reason": "listed in gap.csv, line 3, but not there",
         }
     ]
+
+
+def test_a_preview_is_refused_as_the_decision_would_be(
+    book: Call, tmp_path: Path, model_path: Path
+) -> None:
+    asked = ("identify", "--catalogue", tmp_path / "book", "--model", model_path)
+    assert book(*asked)[0] == 0
+    for ranking, said in (("999", "no ranking has the number 999"), ("2", "was shown for photo 5")):
+        for preview in ((), ("--dry-run",)):
+            decide = ("catalogue", "decide", "4", "--same", "w_a", "--ranking", ranking)
+            code, out, err = book(*decide, *preview)
+            assert (code, out, said in err) == (2, "", True)
+
+
+def test_a_kaggle_folder_without_one_of_its_photos(run: Call, tmp_path: Path) -> None:
+    (tmp_path / "k" / "train").mkdir(parents=True)
+    (tmp_path / "k" / "train.csv").write_text("Image,Id\nx.jpg,A\n")
+    assert run("catalogue", "init", tmp_path / "book")[0] == 0
+    code, out, err = run("catalogue", "import", tmp_path / "k")
+    assert (code, out) == (2, "")
+    assert (
+        f"no photo that it lists is there; looked for '{tmp_path / 'k' / 'train' / 'x.jpg'}" in err
+    )

@@ -212,7 +212,10 @@ def _decided(
         for photo, number in zip(photos, cited, strict=True):
             _check_overtaken(book, photo, number, who)
     # As things are before the first is noted: it may change what the others name.
-    previews = [book.decide(one, who=who, why=why, seen=seen, dry_run=True) for one in decisions]
+    previews = [
+        book.decide(one, who=who, why=why, seen=seen, ranking=number, dry_run=True)
+        for one, number in zip(decisions, cited, strict=True)
+    ]
     if dry_run:
         kept = 1 if isinstance(decisions[0], New) else len(decisions)
         return [(one.kind, was) for one, was in zip(decisions, previews, strict=True)][:kept]

@@ -94,6 +94,9 @@ def _read_kaggle(data: Path, listing: Path, absent: list[Failure] | None) -> Tab
             absent.append(Failure(folder / name, why))
             continue
         entries.append(LabelledPhoto(name, folder / name, _label(listing, line, row["Id"])))
+    if absent and not entries:
+        sought = str(absent[0].path)
+        raise FlukeprintError(f"{listing}: no photo that it lists is there; looked for {sought!r}")
     return _checked(data, entries)
 
 

@@ -33,6 +33,7 @@ from flukeprint.catalogue import (
     columns_of,
     from_files,
     from_table,
+    photos_in,
     read_sheet,
 )
 from flukeprint.catalogue.facts import ORDERS, checked_fact, year_first
@@ -754,3 +755,14 @@ def test_two_columns_of_one_name(kaggle: Path) -> None:
     sheet.write_text("path,whale,whale\ntrain/1.jpg,a,b\n")
     with pytest.raises(FlukeprintError, match="the first line names 'whale' twice; rename one"):
         read_sheet(sheet)
+
+
+def test_a_whale_that_an_earlier_version_named_new_whale_stays(
+    book: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Importing its list again changes nothing."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(photos_in, "label_of", str)
+        book.add_photos([photo(4, "New Whale")], who=ANN)
+    assert book.add_photos([photo(4, "New Whale")], who=ANN).event is None
+    assert book.photo(4).state == "imported"

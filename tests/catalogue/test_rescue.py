@@ -274,3 +274,28 @@ def test_what_cannot_be_rescued(tmp_path: Path) -> None:
     small(tmp_path / "good").close()
     with pytest.raises(FlukeprintError, match="book: is there already; name another"):
         rescue(tmp_path / "good", tmp_path / "book", who="Cy")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["UPDATE effect SET subject = 'A' WHERE kind = 'i'", "UPDATE effect SET after = 'x'"],
+)
+def test_numbers_that_became_texts_stop_no_rescue(tmp_path: Path, sql: str) -> None:
+    path = tmp_path / "book"
+    with small(path) as book:
+        book.decide(New(4, "C"), who="Bo")
+    damage(path, "effect", sql)
+    rescue(path, tmp_path / "new", who="Cy")
+    assert check(tmp_path / "new").whole
+
+
+def test_what_a_rescue_gave_up_is_not_undone(tmp_path: Path) -> None:
+    """Decisions would be back on photos that are not there."""
+    path = tmp_path / "book"
+    small(path).close()
+    damage(path, "photo", "DELETE FROM photo WHERE id < 3")
+    rescue(path, tmp_path / "new", who="Cy")
+    with Catalogue.open(tmp_path / "new") as book:
+        with pytest.raises(FlukeprintError, match="tells what is lost; no undo brings that back"):
+            book.decide(Undo(2), who="Cy")
+        assert book.conflicts() == []

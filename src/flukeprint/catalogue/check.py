@@ -198,7 +198,9 @@ def _sense(link: sqlite3.Connection) -> Iterator[Finding]:
         ),
         (
             "SELECT owner, subject, field FROM cell WHERE kind = 'i'"
-            " AND subject NOT IN (SELECT id FROM individual)",
+            " AND subject NOT IN (SELECT id FROM individual)"
+            # Earlier versions' rescues left such, and said so.
+            " AND NOT EXISTS (SELECT 1 FROM event WHERE kind = 'rescue')",
             "individual {} is not there, but its {} is",
         ),
         (

@@ -223,7 +223,8 @@ class Importing:
     def _label(self, one: Incoming, photo: int) -> None:
         if not one.label.strip():
             return
-        if label_of(one.label) == NEW_WHALE:
+        known = state.holders(self.draft.link, checked_name(one.label))
+        if label_of(one.label) == NEW_WHALE and not known:  # earlier versions took it for a name
             self._unnamed(one, photo)
             return
         draft, individual = self.draft, self._individual(checked_name(one.label))

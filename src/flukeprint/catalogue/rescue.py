@@ -133,7 +133,8 @@ def _restore_individuals(link: sqlite3.Connection) -> None:
     """Write the rows again of individuals whose beginning the effects tell."""
     link.execute(
         "INSERT OR IGNORE INTO individual SELECT subject, min(event) FROM effect"
-        " WHERE kind = 'i' AND field = 'alive' AND after = 1 GROUP BY subject"
+        " WHERE kind = 'i' AND field = 'alive' AND after = 1 AND typeof(subject) = 'integer'"
+        " GROUP BY subject"
     )
 
 
@@ -191,13 +192,15 @@ def _revive_individuals(link: sqlite3.Connection, who: str) -> None:
     """Give a number that is used its row again, and whom a photo is said to be its life."""
     draft = Draft(link, None)
     named = (
-        "SELECT value FROM cell WHERE field = 'individual' AND value IS NOT NULL"
+        "SELECT value FROM cell WHERE field = 'individual' AND typeof(value) = 'integer'"
         " UNION SELECT item FROM cell WHERE field IN ('label', 'not') AND value IS NOT NULL"
+        " AND typeof(item) = 'integer'"
     )
     # Born by the event that comes next, whichever that is.
     link.execute(
         "INSERT OR IGNORE INTO individual SELECT number, ? FROM"
-        f" (SELECT subject AS number FROM effect WHERE kind = 'i' UNION {named})",
+        f" (SELECT subject AS number FROM effect WHERE kind = 'i' UNION {named})"
+        " WHERE typeof(number) = 'integer'",  # damaged ones are texts
         (draft.number,),
     )
     for (number,) in link.execute(named).fetchall():

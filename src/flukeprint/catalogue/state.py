@@ -168,7 +168,7 @@ def names_alike(link: sqlite3.Connection, text: str) -> list[tuple[int, str]]:
 
 def is_alive(link: sqlite3.Connection, individual: int) -> bool:
     """Whether the individual exists at present: made, not merged into another, not undone."""
-    return value(link, "i", individual, "alive") is not None
+    return value(link, "i", individual, "alive") == 1
 
 
 def find(link: sqlite3.Connection, name: str) -> int:

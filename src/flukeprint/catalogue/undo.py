@@ -50,6 +50,8 @@ class Undo:
                 f"{event} cannot be undone while later ones stand on it: "
                 f"{', '.join(named)}{others}; undo those first, in this order"
             )
+        if event.kind == "rescue":
+            raise FlukeprintError(f"{event} tells what is lost; no undo brings that back")
         draft.undoes = event.id
         if event.kind == Merge.kind:
             draft.notes += _came_since(draft, event)
