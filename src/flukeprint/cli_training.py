@@ -73,12 +73,17 @@ def train(
     elif folds:
         click.echo(training_side("folds", "folds_text")(result))
     else:
-        known = result.get("top1_known")  # not there without a known whale to ask about
-        top1 = "" if known is None else f", top-1 on known whales {known:.3f}"
-        click.echo(
-            f"best epoch {result['epoch']}: validation MAP@5 {result['map5']:.3f}{top1}; "
-            f"next: flukeprint export {out} --out MODEL"
-        )
+        click.echo(_trained_text(result, out))
+
+
+def _trained_text(result: dict[str, Any], out: Path) -> str:
+    """How well a run went, and what comes next."""
+    following = f"next: flukeprint export {out} --out MODEL"
+    if "map5" not in result:
+        return f"epoch {result['epoch']}, nothing to validate with; {following} --calibration MODEL"
+    known = result.get("top1_known")  # not there without a known whale to ask about
+    top1 = "" if known is None else f", top-1 on known whales {known:.3f}"
+    return f"best epoch {result['epoch']}: validation MAP@5 {result['map5']:.3f}{top1}; {following}"
 
 
 def _starting(pretrained: bool, weights: Path | None) -> dict[str, Any]:
@@ -93,7 +98,13 @@ def _starting(pretrained: bool, weights: Path | None) -> dict[str, Any]:
 @click.command()
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="Model file to write.")
-def export(runs: tuple[Path, ...], out: Path) -> None:
+@click.option(
+    "--calibration",
+    type=PATH,
+    metavar="MODEL",
+    help="Of runs on every photo: take over the beliefs of a model trained alike on fewer.",
+)
+def export(runs: tuple[Path, ...], out: Path, calibration: Path | None) -> None:
     """Turn a training run into one model file that needs no PyTorch, its own scores in it.
 
     Of several RUNS on the same split the networks are joined: slower, and often better.
@@ -102,7 +113,7 @@ def export(runs: tuple[Path, ...], out: Path) -> None:
 
     library = training_side("export", "export")
     with progress_bar() as progress:
-        model = library(runs[0], out, beside=runs[1:], progress=progress)
+        model = library(runs[0], out, beside=runs[1:], calibration=calibration, progress=progress)
     click.echo(f"{out}: model {model.id[:16]}, {out.stat().st_size / 1e6:.1f} MB")
 
 

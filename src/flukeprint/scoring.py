@@ -23,7 +23,7 @@ from flukeprint.files import check_outside, make_folder, read_json, write_bytes,
 from flukeprint.model import Model, load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
-from flukeprint.records import COMPETITION_NEW_SHARE, Split
+from flukeprint.records import COMPETITION_NEW_SHARE, EVERYTHING, Split
 from flukeprint.reliability import reliability_plot
 from flukeprint.splits import (
     check_leaks,
@@ -68,6 +68,11 @@ def evaluate_target(
     if split_path is None and _learned_from(model, collection) and _is_run(target):
         split_path = target / RUN_SPLIT
     split = read_split(split_path) if split_path else own_split(model, collection)
+    if not split.queries:
+        raise FlukeprintError(
+            f"{split_path}: this split asks about no photo; score the model on photos that it has "
+            "not learned from"
+        )
     check_leaks(split, collection.table, collection.twin_group)
     network = Network(model, device=device)
     # A softmax model compares with no photo: only the queries are worth the time.
@@ -108,6 +113,11 @@ def own_split(model: Model, collection: Collection) -> Split:
     recipe: dict[str, Any] = {"protocol": "open-set", "seed": 0, "settings": {}}
     if _learned_from(model, collection):
         recipe = model.manifest.split
+    if recipe["protocol"] == EVERYTHING:
+        raise FlukeprintError(
+            f"{collection.table.source}: this model has learned from every photo there; score it "
+            "on others"
+        )
     if recipe["protocol"] == "random" or recipe.get("whales", "all") != "all":
         raise FlukeprintError(
             f"this model's split is in its run's folder: give --split RUN/{RUN_SPLIT}"

@@ -193,6 +193,7 @@ def test_a_list_there_and_back(tmp_path: Path) -> None:
         ({"head_batch_norm": True}, "head_batch_norm belongs to the layers of head"),
         ({"teacher": "default"}, "teacher and unlabelled go together"),
         ({"unlabelled": "photos"}, "teacher and unlabelled go together"),
+        ({"protocol": "everything", "patience": 2}, "patience waits for validations"),
         ({"loss": "hinge"}, "choose one of arcface, softmax, triplet"),
     ],
 )

@@ -479,3 +479,73 @@ def test_runs_that_do_not_go_together_are_refused(
     with pytest.raises(FlukeprintError, match="cannot be joined|another split or other crops"):
         export(finished.path, tmp_path / "joined.fluke", beside=[made(kind).run.path])
     assert not any(tmp_path.iterdir())
+
+
+# a run that learned from everything
+
+
+@pytest.fixture(scope="module")
+def everything(
+    nursery: Nursery, finished: FinishedRun, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A run on the photos of ``finished`` that keeps none of them back."""
+    run = tmp_path_factory.mktemp("everything") / "run"
+    attempt = nursery.train(finished.data, run, [*SETTINGS, "protocol=everything"])
+    assert attempt.code == 0, attempt.lines
+    return run
+
+
+def test_a_run_on_everything_keeps_its_last_epoch(everything: Path, finished: FinishedRun) -> None:
+    folder = RunFolder(everything)
+    result, log = read_json(folder.result), folder.log.read_text().splitlines()
+    assert (result["epoch"], result["epochs"], len(log)) == (4, 4, 4)
+    assert not any("map5" in line for line in [*result, *log])
+    hashes = read_collection(finished.data, no_progress).hashes.values()
+    assert {one[:12] for one in hashes} == set(read_json(folder.learned)["photos"])
+
+
+def test_it_takes_over_the_beliefs_of_a_model_trained_alike(
+    everything: Path, exported: Exported, tmp_path: Path
+) -> None:
+    path = tmp_path / "all.fluke"
+    command = ["export", str(everything), "--out", str(path), "--calibration", str(exported.path)]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
+    own, twin = load_model(path).manifest, exported.model.manifest
+    assert own.calibration == twin.calibration
+    assert own.true_probabilities == twin.true_probabilities
+    assert (own.metrics, own.training["calibration_of"]) == ({}, exported.model.id)
+    assert own.training["validation"] == {"epoch": 4}
+    assert set(twin.trained_on) < set(own.trained_on)
+    table = read_table(exported.run.data)
+    photos = [row.path for row in table.rows][:3]
+    answers, failures = identify(photos, table, Network(load_model(path), device="cpu", threads=1))
+    assert (len(answers), failures) == (3, ())
+
+
+def test_it_is_not_scored_on_what_it_learned_from(
+    everything: Path, exported: Exported, tmp_path: Path
+) -> None:
+    path = tmp_path / "all.fluke"
+    export(everything, path, calibration=exported.path)
+    with pytest.raises(FlukeprintError, match="this model has learned from every photo there"):
+        evaluate_target(path, data=exported.run.data)
+    with pytest.raises(FlukeprintError, match="this split asks about no photo"):
+        split = RunFolder(everything).split
+        evaluate_target(path, data=exported.run.data, split_path=split)
+    with pytest.raises(FlukeprintError, match="were seen in this model's training"):
+        split = RunFolder(exported.run.path).split
+        evaluate_target(path, data=exported.run.data, split_path=split)
+
+
+def test_beliefs_that_do_not_fit_a_run_are_refused(
+    everything: Path, exported: Exported, made: Callable[[str], Made], tmp_path: Path
+) -> None:
+    path, colour = tmp_path / "all.fluke", made("colour").run.path / RUN_MODEL
+    with pytest.raises(FlukeprintError, match="export it with --calibration MODEL"):
+        export(everything, path)
+    with pytest.raises(FlukeprintError, match="its channels is 3, the run's 1"):
+        export(everything, path, calibration=colour)
+    with pytest.raises(FlukeprintError, match="kept photos to calibrate with"):
+        export(exported.run.path, path, calibration=exported.path)
+    assert not path.exists()

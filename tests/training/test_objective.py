@@ -159,6 +159,7 @@ def test_copies_do_not_count(tmp_path: Path) -> None:
     assert lesson.individuals == tuple(sorted(set(shown)))
     assert lesson.counts.tolist() == [shown.count(whale) for whale in lesson.individuals]
     assert len(lesson.labels) == len(lesson.crops) >= len(shown) + 5 * len(lesson.individuals)
+    assert validation is not None
     assert len(validation.gallery) == 0, "a classifier compares with no photo"
 
 

@@ -336,6 +336,7 @@ def test_a_search_in_which_all_fail(data: Path, tmp_path: Path, fake: FakeTraini
     [
         ({"what": "momentum"}, "--what momentum: choose one of learning-rate, augmentation"),
         ({"what": "augmentation", "config": replace(CONFIG, augment="none")}, "augment=realtime"),
+        ({"config": replace(CONFIG, protocol="everything")}, "protocol everything keeps none"),
         ({"config": replace(CONFIG, learning_rate=0.0)}, "learning_rate is 0"),
         ({"epochs": 0}, "epochs is 0; it must be from 1"),
         ({"device": "abacus"}, "abacus"),

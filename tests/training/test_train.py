@@ -259,6 +259,15 @@ def test_a_random_protocol_draws_both_splits_photo_by_photo() -> None:
     assert len({*inner.train, *inner.queries, *outer.queries}) == 40
 
 
+def test_everything_keeps_no_photo_back() -> None:
+    collection = _made_up([3] * 10, unidentified=10)
+    config = replace(FOLDS, protocol="everything")
+    outer, inner = split_for_training(collection, config)
+    assert outer == inner
+    assert set(outer.train) == set(outer.gallery) == set(collection.twin_group)
+    assert (outer.queries, outer.fingerprint) == ((), fingerprint(collection.table))
+
+
 @pytest.mark.parametrize("protocol", ["open-set", "closed-set", "kfold", "random"])
 def test_halves_of_the_whales_are_split_apart_under_the_whole_tables_fingerprint(
     protocol: str,

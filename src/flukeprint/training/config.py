@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flukeprint.errors import FlukeprintError
+from flukeprint.records import EVERYTHING
 from flukeprint.training.limits import BACKBONE, CHOICES, RANGES, WIDEST
 
 
@@ -189,6 +190,8 @@ class TrainConfig:
             return f"head_epochs is {self.head_epochs} of {self.epochs} epochs"
         if self.head_epochs and self.loss != "softmax":
             return f"head_epochs train a classifier's head: loss softmax, not {self.loss}"
+        if self.protocol == EVERYTHING and self.patience:
+            return "patience waits for validations, and protocol everything has none"
         if self.fold >= self.folds:
             return f"fold is {self.fold}; of {self.folds} folds the first is 0"
         return ""

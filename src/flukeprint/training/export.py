@@ -20,10 +20,10 @@ from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError, reason_of
 from flukeprint.evaluate import Report
 from flukeprint.files import check_outputs, read_json
-from flukeprint.model import MANIFEST, Manifest, Model, make_model, save_model
+from flukeprint.model import MANIFEST, Manifest, Model, load_model, make_model, save_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
-from flukeprint.records import Split
+from flukeprint.records import EVERYTHING, Split
 from flukeprint.scoring import embed_collection, score_protocols
 from flukeprint.splits import read_split
 from flukeprint.tables import fingerprint
@@ -77,6 +77,7 @@ def export(
     out: Path,
     *,
     beside: Sequence[Path] = (),
+    calibration: Path | None = None,
     progress: Progress = no_progress,
     collection: Collection | None = None,
 ) -> Model:
@@ -85,6 +86,10 @@ def export(
     ``beside`` are other runs on the same split and crops: their networks answer, too, and photos
     are as alike as they are to all networks on average. The first run's finder finds the flukes.
     ``collection`` is what the runs learned from, where that has been read already.
+
+    A run of protocol "everything" kept no photo that could tell how sure its answers may be, or
+    score it: it takes over the beliefs of ``calibration``, a model that was trained in the same way
+    on less, and has no scores.
 
     Weights are stored as float16, half the size, and computed with as float32.
 
@@ -98,6 +103,7 @@ def export(
     config, split = read_config(folder.config, []), read_split(folder.split)
     inner = read_split(folder.inner_split)
     localiser = load_localiser(folder)
+    twin = _twin(run, inner, calibration)
     collection = part_of(collection or _collection_of(facts, progress), config)
     if config.localise and localiser is None:
         raise FlukeprintError(f"{folder.localiser}: missing; run the training again to remake it")
@@ -123,9 +129,57 @@ def export(
         to_onnx(answering, (config.channels, config.height_px, config.width_px)),
         to_onnx(localiser, (1, SIDE_PX, SIDE_PX)) if localiser else None,
     )
-    drawn = bool(config.drawn_whales)
-    calibrated = _calibrated(model, split, inner, collection, drawn=drawn, progress=progress)
+    if twin is not None:
+        calibrated = _believing(model.manifest, twin, calibration)
+    else:
+        drawn = bool(config.drawn_whales)
+        calibrated = _calibrated(model, split, inner, collection, drawn=drawn, progress=progress)
     return save_model(calibrated, model.embedder, model.localiser, out)
+
+
+def _twin(run: Path, inner: Split, path: Path | None) -> Model | None:
+    """The model whose beliefs a run takes over; none where it has photos to fit its own to.
+
+    Raises:
+        FlukeprintError: a run has both, or neither, or the file is no model.
+    """
+    if inner.queries:
+        if path is not None:
+            raise FlukeprintError(
+                f"{run}: kept photos to calibrate with; --calibration is for a run of protocol "
+                f"{EVERYTHING}"
+            )
+        return None
+    if path is None:
+        raise FlukeprintError(
+            f"{run}: learned from every photo and kept none to calibrate with; export it with "
+            "--calibration MODEL, one trained by the same settings with another protocol"
+        )
+    return load_model(path)
+
+
+def _believing(manifest: Manifest, twin: Model, path: Path | None) -> Manifest:
+    """The manifest with its twin's beliefs, which rest on photos of their own.
+
+    Raises:
+        FlukeprintError: the twin, from ``path``, is of another kind, or sees other crops.
+    """
+    alike = ("kind", "channels", "height_px", "width_px", "localiser_px")
+    odd = [name for name in alike if getattr(manifest, name) != getattr(twin.manifest, name)]
+    if odd:
+        raise FlukeprintError(
+            f"{path}: its {odd[0]} is {getattr(twin.manifest, odd[0])!r}, the run's "
+            f"{getattr(manifest, odd[0])!r}; name a model "
+            "that was trained by the same settings"
+        )
+    return replace(
+        manifest,
+        calibration=twin.manifest.calibration,
+        true_probabilities=twin.manifest.true_probabilities,
+        new_share=twin.manifest.new_share,
+        training=manifest.training | {"calibration_of": twin.id},
+        trained_on=tuple(sorted({*manifest.trained_on, *twin.manifest.trained_on})),
+    )
 
 
 def _manifest(config: TrainConfig, split: Split, classes: tuple[str, ...], size: int) -> Manifest:
@@ -238,9 +292,11 @@ def _facts_and_result(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]
             f"{folder.path}: this run has not finished; give flukeprint train the same --out again"
         )
     facts, result = read_json(folder.facts), read_json(folder.result)
+    validated = read_config(folder.config, []).protocol != EVERYTHING
     for path, found, needed in (
         (folder.facts, facts, (*FACTS, "data")),
-        (folder.result, result, SCORES[:2]),  # no top-1 without a query of a known whale
+        # No top-1 without a query of a known whale.
+        (folder.result, result, SCORES[: 2 if validated else 1]),
     ):
         missing = [name for name in needed if name not in found]
         if missing:

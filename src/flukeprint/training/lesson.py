@@ -12,7 +12,7 @@ from torch import Tensor
 from flukeprint.collection import Collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.progress import Progress
-from flukeprint.records import Split
+from flukeprint.records import Split, Table
 from flukeprint.training.config import TrainConfig
 from flukeprint.training.copies import grey_copies, offline_copies
 from flukeprint.training.data import (
@@ -53,8 +53,10 @@ def lesson_of(
     config: TrainConfig,
     localiser: FlukeNet | None,
     progress: Progress,
-) -> tuple[Lesson, Validation]:
+) -> tuple[Lesson, Validation | None]:
     """Cut the crops of a run's inner split and of its teacher's photos, with copies as asked for.
+
+    Nothing validates where the inner split asks nothing.
 
     Raises:
         FlukeprintError: too few photos or whales are left, or a photo cannot be read any more.
@@ -80,17 +82,30 @@ def lesson_of(
     if config.grey_copies:
         crops, labels = grey_copies(crops, labels)
     crops, labels = offline_copies(crops, labels, config, INNER)
-    # A classifier knows its whales itself.
-    gallery = [] if config.loss == "softmax" else rows_of(inner.gallery, table)
-    asked = rows_of(inner.queries, table)
-    validation = Validation(
-        crops_of(gallery, localiser, config, progress("cutting", len(gallery))),
-        tuple(sample.individual for sample in gallery),
-        crops_of(asked, localiser, config, progress("cutting", len(asked))),
-        tuple(sample.individual for sample in asked),
-    )
+    validation = _validation_of(table, inner, config, localiser, progress)
     targets = None
     if config.distil_weight:
         step = progress("asking the teacher", len(crops))
         targets = targets_of(crops, Path(config.teacher), step)
     return Lesson(crops, labels, individuals, counts, targets), validation
+
+
+def _validation_of(
+    table: Table,
+    inner: Split,
+    config: TrainConfig,
+    localiser: FlukeNet | None,
+    progress: Progress,
+) -> Validation | None:
+    """What the inner split asks, and of which gallery; nothing where it asks nothing."""
+    if not inner.queries:
+        return None
+    # A classifier knows its whales itself.
+    gallery = [] if config.loss == "softmax" else rows_of(inner.gallery, table)
+    asked = rows_of(inner.queries, table)
+    return Validation(
+        crops_of(gallery, localiser, config, progress("cutting", len(gallery))),
+        tuple(sample.individual for sample in gallery),
+        crops_of(asked, localiser, config, progress("cutting", len(asked))),
+        tuple(sample.individual for sample in asked),
+    )

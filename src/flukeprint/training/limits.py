@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from flukeprint.records import EVERYTHING
+
 BACKBONE = re.compile(r"[A-Za-z0-9_.]+")
 WIDEST = 65_536
 _FINITE = 1e9
@@ -68,7 +70,7 @@ RANGES: dict[str, tuple[float, float]] = {
 """The least and the most that each number may be."""
 
 CHOICES: dict[str, tuple[object, ...]] = {
-    "protocol": ("open-set", "closed-set", "kfold", "random"),
+    "protocol": ("open-set", "closed-set", "kfold", "random", EVERYTHING),
     "whales": ("all", "first-half", "second-half"),
     "channels": (1, 3),
     "normalise": ("photo", "unit", "imagenet", "centred"),

@@ -214,12 +214,14 @@ def crop_size(config: TrainConfig, epoch: int) -> tuple[int, int]:
 
 def fit(
     trainer: Trainer,
-    validation: Validation,
+    validation: Validation | None,
     folder: RunFolder,
     report: Report,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Train to the end from the last whole checkpoint; returns the best epoch's result.
+
+    Without a validation the last epoch is kept.
 
     Raises:
         FlukeprintError: the loss is no number any more.
@@ -251,7 +253,10 @@ def fit(
             "width_px": size[1],
             "seconds": round(time.monotonic() - started, 2),
         }
-        if trainer.epoch % config.validate_every == 0 or trainer.epoch == config.epochs:
+        over = trainer.epoch == config.epochs
+        if validation is None and over:
+            _keep(trainer, folder, {})
+        elif validation is not None and (over or trainer.epoch % config.validate_every == 0):
             entry |= _validated(trainer, validation, folder)
         log_epoch(folder, entry)  # before the checkpoint: a kill in between repeats the epoch
         save_checkpoint(folder.checkpoints, trainer.epoch, trainer.state())
@@ -274,15 +279,15 @@ def _validated(trainer: Trainer, validation: Validation, folder: RunFolder) -> d
     }
     named = {name: value for name, value in measured.items() if not math.isnan(value)}  # JSON
     if scores.map5 > trainer.best["map5"]:
-        trainer.best = {
-            "epoch": trainer.epoch,
-            **named,
-        }
-        tensors = {
-            k: v.detach().cpu().contiguous() for k, v in trainer.average.state_dict().items()
-        }
-        write_bytes(folder.weights, to_safetensors(tensors))
+        _keep(trainer, folder, named)
     return named
+
+
+def _keep(trainer: Trainer, folder: RunFolder, scores: dict[str, float]) -> None:
+    """Keep the moving average's weights as the run's."""
+    trainer.best = {"epoch": trainer.epoch, **scores}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in trainer.average.state_dict().items()}
+    write_bytes(folder.weights, to_safetensors(tensors))
 
 
 def _tired(trainer: Trainer) -> bool:

@@ -26,6 +26,7 @@ from flukeprint.errors import Diverged, FlukeprintError
 from flukeprint.files import check_outside, read_json, write_bytes, write_text
 from flukeprint.plotting import CORAL, QUIET, SEA, png_of
 from flukeprint.progress import Progress, no_progress
+from flukeprint.records import EVERYTHING
 from flukeprint.tables import fingerprint, read_table
 from flukeprint.training.config import TrainConfig, config_text, with_epochs
 from flukeprint.training.device import find_device
@@ -137,6 +138,10 @@ def search(
     """
     if what not in SPACES:
         raise FlukeprintError(f"--what {what}: choose one of {', '.join(SPACES)}")
+    if config.protocol == EVERYTHING:
+        raise FlukeprintError(
+            f"a search wants photos to validate with; protocol {EVERYTHING} keeps none"
+        )
     spans = SPACES[what](config)
     short = with_epochs(config, epochs)
     check_outside(out, data)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from flukeprint.collection import Collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import HASH_DIGITS
-from flukeprint.records import Split, Table
+from flukeprint.records import EVERYTHING, Split, Table
 from flukeprint.splits import half_of, make_splits, random_split
 from flukeprint.tables import fingerprint
 from flukeprint.training.config import TrainConfig
@@ -39,10 +39,16 @@ def gives_away(seen: set[str], collection: Collection, outer: Split) -> bool:
 def split_for_training(collection: Collection, config: TrainConfig) -> tuple[Split, Split]:
     """The outer split, whose queries nobody sees, and the split of its gallery for validation.
 
+    With protocol "everything" both are all photos that can be read, and ask nothing.
+
     Raises:
         FlukeprintError: there are too few photos for both.
     """
     part = part_of(collection, config)
+    if config.protocol == EVERYTHING:
+        names = tuple(sorted(part.twin_group))
+        whole = Split(EVERYTHING, config.seed, fingerprint(collection.table), names, names, ())
+        return whole, whole
     outer = _split(part.table, part, config, config.query_share)
     side = set(outer.gallery)
     rows = tuple(row for row in part.table.rows if row.name in side)

@@ -90,7 +90,7 @@ def train(
         lesson, validation = lesson_of(collection, inner, taught, config, localiser, progress)
         report(
             f"{len(lesson.labels)} pictures of {len(lesson.individuals)} whales to learn from, "
-            f"{len(validation.query_labels)} queries to validate, {len(outer.queries)} for the end"
+            f"{len(inner.queries)} queries to validate, {len(outer.queries)} for the end"
         )
         trainer = Trainer(lesson, config, chosen, start, config.weights or PRETRAINED)
         return fit(trainer, validation, folder, report, progress)
