@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flukeprint.catalogue import Catalogue, Move, New, Rename, Same, Shown, Undo, check, rescue
+from flukeprint.catalogue import (
+    Catalogue,
+    CorrectBox,
+    Describe,
+    Different,
+    Merge,
+    Move,
+    New,
+    NoWhale,
+    Rename,
+    Same,
+    Shown,
+    Split,
+    Undo,
+    check,
+    rescue,
+)
+from flukeprint.catalogue.lines import write_lines
+from flukeprint.catalogue.plausible import last_likely
 from flukeprint.catalogue.salvage import CUT_OFF, NOT_TAKEN_IN
 from flukeprint.errors import FlukeprintError
-from tests.catalogue.small import cells, cut_off, photo, placed, query, small
+from flukeprint.records import Box, Embeddings
+from tests.catalogue.small import cells, content, cut_off, photo, placed, query, small
+from tests.tiny import seen
 
 PAGE = 4_096
 
@@ -113,12 +139,18 @@ def test_a_lost_ranking(tmp_path: Path) -> None:
     assert check(path).rescued == ()
 
 
-def test_lost_photos_are_not_counted(tmp_path: Path) -> None:
+@pytest.fixture
+def two_photos_lost(tmp_path: Path) -> Path:
+    """What is rescued of a small catalogue whose first two photos are lost."""
     path = tmp_path / "book"
     small(path).close()
     damage(path, "photo", "DELETE FROM photo WHERE id < 3")
     rescue(path, tmp_path / "new", who="Cy")
-    with Catalogue.open(tmp_path / "new") as book:
+    return tmp_path / "new"
+
+
+def test_lost_photos_are_not_counted(two_photos_lost: Path) -> None:
+    with Catalogue.open(two_photos_lost) as book:
         counts = book.counts()
     assert (counts.photos, counts.unidentified) == (3, 2)
 
@@ -159,6 +191,27 @@ def test_individuals_without_a_trace_but_a_name(tmp_path: Path) -> None:
         book.decide(New(5, "D"), who="Cy")
         assert book.individuals() == {1: "A", 2: "B", 4: "D"}
     assert check(tmp_path / "new").whole
+
+
+def test_of_all_individuals_nothing_but_their_photos_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    with small(path) as book:
+        before = placed(book)
+    damage(path, "individual", "DELETE FROM individual")
+    damage(path, "effect", "DELETE FROM effect WHERE kind = 'i'")
+    rescue(path, tmp_path / "new", who="Cy")
+    with Catalogue.open(tmp_path / "new") as book:
+        assert placed(book) == before
+        assert book.individuals() == {1: "rescued 1", 2: "rescued 2"}
+    assert check(tmp_path / "new").whole
+
+
+@given(st.sets(st.integers(1, 60)), st.sets(st.integers(10**6, 10**9), max_size=3))
+def test_a_number_far_above_all_others_is_damaged(there: set[int], odd: set[int]) -> None:
+    """Unless numbers right below it are there, too: then those between are lost."""
+    least = max((one for one in there if one <= 2 * len(there)), default=0)
+    assert least <= last_likely([*there, *odd, "x", None, -5]) <= max(there, default=0)
+    assert last_likely([*there, *range(10**6, 10**6 + 5)]) == 10**6 + 4
 
 
 def test_lost_photos_leave_nothing_behind(tmp_path: Path) -> None:
@@ -266,8 +319,8 @@ def test_no_room_for_the_copy_that_a_check_looks_at(
 def test_what_cannot_be_rescued(tmp_path: Path) -> None:
     with pytest.raises(FlukeprintError, match="no such catalogue"):
         check(tmp_path / "book")
-    for content in (b"", b"a text", b"\0" * 100_000):
-        (tmp_path / "book").write_bytes(content)
+    for data in (b"", b"a text", b"\0" * 100_000):
+        (tmp_path / "book").write_bytes(data)
         with pytest.raises(FlukeprintError, match="can be read; use a backup|not a catalogue"):
             rescue(tmp_path / "book", tmp_path / "new", who="Cy")
         assert os.listdir(tmp_path) == ["book"]
@@ -289,13 +342,88 @@ def test_numbers_that_became_texts_stop_no_rescue(tmp_path: Path, sql: str) -> N
     assert check(tmp_path / "new").whole
 
 
-def test_what_a_rescue_gave_up_is_not_undone(tmp_path: Path) -> None:
+def test_what_a_rescue_gave_up_is_not_undone(two_photos_lost: Path) -> None:
     """Decisions would be back on photos that are not there."""
-    path = tmp_path / "book"
-    small(path).close()
-    damage(path, "photo", "DELETE FROM photo WHERE id < 3")
-    rescue(path, tmp_path / "new", who="Cy")
-    with Catalogue.open(tmp_path / "new") as book:
-        with pytest.raises(FlukeprintError, match="tells what is lost; no undo brings that back"):
-            book.decide(Undo(2), who="Cy")
-        assert book.conflicts() == []
+    refused = pytest.raises(FlukeprintError, match="tells what is lost; no undo brings that back")
+    with Catalogue.open(two_photos_lost) as book, refused:
+        book.decide(Undo(2), who="Cy")
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue with something in every table, and a decision of every kind."""
+    path = tmp_path_factory.mktemp("rich") / "book"
+    with small(path) as book:
+        book.keep_looks("m", {content(n): seen(slope=0.125) for n in (1, 2)})
+        book.keep_embeddings(Embeddings(np.eye(2, dtype=np.float32), (content(1), content(2)), "m"))
+        (shown,) = book.keep_rankings("m", [Shown(4, ((1, 0.5),), 0.5)])
+        for decision, ranking in (
+            (Same(4, 1), shown),
+            (New(5, "C"), None),
+            (Merge(1, 3), None),
+            (Split(1, (2,), "D"), None),
+            (Rename(2, "E"), None),
+            (Different(3, 1), None),
+            (CorrectBox(3, Box(0.1, 0.2, 0.6, 0.7)), None),
+            (Describe(3, date="2001-02-03", latitude="1.5", longitude="2.5", place="bay"), None),
+            (Undo(6), None),
+            (NoWhale(2), None),
+        ):
+            book.decide(decision, who="Bo", ranking=ranking)
+    return path
+
+
+ODD = ("7", "-1", "0.25", "'x'", "0", "1099511627776", "x'ff00'", "NULL")
+
+
+@pytest.mark.parametrize(
+    "table", ["event", "effect", "photo", "file", "individual", "ranking", "look", "embedding"]
+)
+def test_whatever_became_of_a_value_the_rescued_can_be_worked_with(
+    table: str, rich: Path, tmp_path: Path
+) -> None:
+    """Each column in turn, in the table's last row and in all of them."""
+    path, new, done = tmp_path / "book", tmp_path / "new", 0
+    columns = [row[1] for row in query(rich, f"PRAGMA table_info({table})")]
+    last = f"id = (SELECT max(id) FROM {table})"
+    for column, value, rows in itertools.product(columns, ODD, (last, "1")):
+        for left in (path, new):
+            left.unlink(missing_ok=True)
+        shutil.copyfile(rich, path)
+        try:
+            damage(path, table, f"UPDATE {table} SET {column} = {value} WHERE {rows}")
+            rescue(path, new, who="Cy")
+        except sqlite3.IntegrityError:  # the file itself cannot hold that
+            continue
+        except FlukeprintError as error:
+            assert "no decision can be read" in str(error)
+            continue
+        _work_with(new)
+        done += 1
+    assert done > len(columns)
+
+
+def _work_with(path: Path) -> None:
+    """Look at everything and try every undo: whole, and in words that say what is wrong."""
+    assert check(path).whole, check(path).problems
+    with Catalogue.open(path) as book:
+        assert book.rebuild() == []
+        present = book.present()
+        book.match_probabilities()
+        book.embeddings("m")
+        for one in present.photos:
+            book.photo_history(one.number)
+            book.look(one.number, "m")
+            assert one.date is not None and (one.position is None or len(one.position) == 2)
+        for number in book.all_names():
+            assert number < 100, "the next whale's number is as large"
+            book.individual_history(number)
+            book.individual(number)
+        for number in range(book.revision, 0, -1):
+            with contextlib.suppress(FlukeprintError):  # something stands on it
+                book.decide(Undo(number), who="Cy")
+        book.add_photos([photo(50, "Z")], who="Cy")
+        book.decide(New(book.find_photo(content(50)) or 0, "Y"), who="Cy")
+    assert check(path).whole, check(path).problems
+    write_lines(path, path.with_name("lines"))
+    path.with_name("lines").unlink()

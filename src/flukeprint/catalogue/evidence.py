@@ -197,11 +197,14 @@ def match_probabilities(link: sqlite3.Connection) -> dict[int, float]:
     for photo, who, placed, stated in rows:
         decided = 0 if events[stated][0] == "merge" else stated
         while placed > decided and events[placed][0] == "merge":
-            who, placed = link.execute(
+            row = link.execute(
                 "SELECT before, before_owner FROM effect WHERE event = ? AND kind = 'p'"
                 " AND subject = ? AND field = 'individual'",
                 (placed, photo),
             ).fetchone()
+            if row is None:  # lost, as it may be after a rescue
+                break
+            who, placed = row
         decision = max(placed, decided)
         if not decision:  # labels that disagreed until a merge: nobody decided
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -46,6 +47,16 @@ class Merge:
             draft.set(1, "i", kept, "alias", alias)
         draft.set(None, "i", gone, "alive")
         draft.set(kept, "i", gone, "merged into")
+
+
+def merged(link: sqlite3.Connection, event: int) -> tuple[int, int]:
+    """Who was merged into whom, by what the merge itself did; zeros where that is lost."""
+    row = link.execute(
+        "SELECT subject, after FROM effect WHERE event = ? AND kind = 'i'"
+        " AND +field = 'merged into' AND after IS NOT NULL",
+        (event,),
+    ).fetchone()
+    return row or (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

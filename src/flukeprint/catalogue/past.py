@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 import flukeprint.catalogue.state as state
-from flukeprint.catalogue.individuals import Merge
+from flukeprint.catalogue.individuals import Merge, merged
 from flukeprint.catalogue.log import COLUMNS, Event, Key, undone_by
 from flukeprint.catalogue.schema import NAMED, NAMING
 from flukeprint.catalogue.words import line
@@ -62,7 +61,7 @@ OF_VERDICTS = _rows(2, _CELL, _OF_PHOTOS, "effect", f"{NAMED} = ?1 AND e.{NAMING
 OF_UNDOS = _rows(2, _CELL, _OF_PHOTOS, "effect", f"e.undoes = ?2 AND {_SAID}", "")
 
 _FIRST_OF_ALL, _EVENT = itemgetter(0, 1, 2), itemgetter(0)
-_KIND, _DETAILS = (9 + COLUMNS.split(", ").index(name) for name in ("kind", "details"))
+_KIND = 9 + COLUMNS.split(", ").index("kind")
 
 
 Row = tuple[Any, ...]
@@ -112,7 +111,7 @@ def _of_individual(link: sqlite3.Connection, number: int) -> list[Row]:
     undone = _undone(said)
     for event in undone:  # grows by undos that were undone themselves
         undos = link.execute(OF_UNDOS, (number, event)).fetchall()
-        undone += _undone(undos)
+        undone += [one for one in _undone(undos) if one not in undone]  # damage makes circles
         said += undos
     return rows + said
 
@@ -127,10 +126,9 @@ def _merged_into(link: sqlite3.Connection, number: int, rows: list[Row]) -> list
     merges = {row[0]: row for row in rows if row[1] == 0 and row[_KIND] == Merge.kind}
     found = []
     for event, row in merges.items():
-        both = json.loads(row[_DETAILS])
-        in_force = row[-2] is None or undone_by(link, event) is None
-        if both["kept"] == number and in_force:
-            found.append(int(both["gone"]))
+        gone, kept = merged(link, event)
+        if kept == number and (row[-2] is None or undone_by(link, event) is None):
+            found.append(gone)
     return found
 
 

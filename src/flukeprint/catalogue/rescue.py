@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,15 @@ import flukeprint.catalogue.state as state
 from flukeprint.catalogue.check import MOST_NAMED, Finding, inspect
 from flukeprint.catalogue.draft import Draft
 from flukeprint.catalogue.log import EMPTY, Key, append, now
+from flukeprint.catalogue.plausible import (
+    NUMBERED,
+    columns_of,
+    common_sizes,
+    last_likely,
+    makes_sense,
+    named_by,
+    size_of,
+)
 from flukeprint.catalogue.salvage import at_rest, rows_of
 from flukeprint.catalogue.schema import MIGRATIONS
 from flukeprint.catalogue.store import connect, fresh_file, migrate, transaction
@@ -69,52 +80,54 @@ def rescue(path: Path, new: Path, *, who: str) -> Rescued:
     return Rescued(new, rows, bad, (*notes, *lines))
 
 
-def _last_likely(source: sqlite3.Connection, target: sqlite3.Connection) -> int:
-    """The number of the last event, as far as it can be known.
+def _last_likely(source: sqlite3.Connection, target: sqlite3.Connection) -> dict[str, int]:
+    """The number of the last event, photo and individual, as far as they can be known.
 
-    A number far above all others is a damaged one; stand-ins up to it would fill the disk.
+    Stand-ins up to a damaged number would fill the disk, and the next one would get one above it.
     """
-    named = {row[0] for row in rows_of(source, "event")}
-    for table in NAMES_EVENT:
-        columns = _columns(target, table)
-        place = columns.index("event")
-        named |= {row[place] for row in rows_of(source, table) if len(row) == len(columns)}
-    numbers = [number for number in named if isinstance(number, int)]
-    return max((number for number in numbers if number <= 2 * len(numbers)), default=0)
+    found: dict[str, set[object]] = defaultdict(set)
+    for table in ("event", *NAMES_EVENT):
+        columns = [column.name for column in columns_of(target, table)]
+        for values in rows_of(source, table):
+            row = dict(zip(columns, values, strict=False))
+            found[table].add(row.get("id"))
+            found["event"].add(row.get("event"))
+            if table == "effect" and len(row) == len(columns):
+                found[NUMBERED.get(row["kind"], table)].add(row["subject"])
+                found["individual"].update(named_by(row))
+    return {table: last_likely(found[table]) for table in ("event", "photo", "individual")}
 
 
-def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str, last: int) -> int:
-    """Copy the rows that can be read and that make sense, of events up to ``last``; how many."""
-    columns = _columns(target, table)
-    event = 0 if table == "event" else columns.index("event") if table in NAMES_EVENT else None
+def _copy(
+    source: sqlite3.Connection, target: sqlite3.Connection, table: str, last: Mapping[str, int]
+) -> int:
+    """Copy the rows that can be read and that make sense; how many."""
+    columns = columns_of(target, table)
+    names = [column.name for column in columns]
     marks = ", ".join("?" * len(columns))
-    needs = [(columns.index(column), other) for column, other in NEEDS.get(table, ())]
+    sizes = _sizes(source) if table == "embedding" else {}
     copied = 0
-    for row in rows_of(source, table):
-        row += (None,) * (len(columns) - len(row))  # columns that came with a later version
-        if len(row) != len(columns) or (table == "look" and not _is_box(row[3:7])):
+    for values in rows_of(source, table):
+        # Columns that came with a later version are empty.
+        row = dict.fromkeys(names) | dict(zip(names, values, strict=False))
+        if len(values) > len(names) or not makes_sense(table, row, columns, last):
             continue
-        number = 1 if event is None else row[event]
-        if not isinstance(number, int) or (event is not None and not 0 < number <= last):
+        if any(row[column] is not None and not _is(target, other, row[column])
+               for column, other in NEEDS.get(table, ())):  # fmt: skip
             continue
-        if any(row[place] is not None and not _is(target, other, row[place])
-               for place, other in needs):  # fmt: skip
+        if sizes and not 0 < size_of(row["dtype"], row["vector"]) == sizes[row["model"]]:
             continue
         try:
-            target.execute(f"INSERT INTO {table} VALUES ({marks})", row)
+            target.execute(f"INSERT INTO {table} VALUES ({marks})", tuple(row.values()))
             copied += 1
         except sqlite3.Error:  # against the table's rules: its bytes are damaged
             continue
     return copied
 
 
-def _columns(link: sqlite3.Connection, table: str) -> list[str]:
-    return [row[1] for row in link.execute(f"PRAGMA table_info({table})")]
-
-
-def _is_box(corners: tuple[object, ...]) -> bool:
-    x0, y0, x1, y1 = (c if isinstance(c, int | float) else -1.0 for c in corners)
-    return 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1
+def _sizes(source: sqlite3.Connection) -> dict[object, int]:
+    """How many numbers the embeddings by each model have."""
+    return common_sizes((row[2], row[3], row[4]) for row in rows_of(source, "embedding"))
 
 
 def _is(link: sqlite3.Connection, table: str, number: object) -> bool:
@@ -133,8 +146,7 @@ def _restore_individuals(link: sqlite3.Connection) -> None:
     """Write the rows again of individuals whose beginning the effects tell."""
     link.execute(
         "INSERT OR IGNORE INTO individual SELECT subject, min(event) FROM effect"
-        " WHERE kind = 'i' AND field = 'alive' AND after = 1 AND typeof(subject) = 'integer'"
-        " GROUP BY subject"
+        " WHERE kind = 'i' AND field = 'alive' AND after = 1 GROUP BY subject"
     )
 
 
@@ -192,15 +204,13 @@ def _revive_individuals(link: sqlite3.Connection, who: str) -> None:
     """Give a number that is used its row again, and whom a photo is said to be its life."""
     draft = Draft(link, None)
     named = (
-        "SELECT value FROM cell WHERE field = 'individual' AND typeof(value) = 'integer'"
+        "SELECT value FROM cell WHERE field = 'individual' AND value IS NOT NULL"
         " UNION SELECT item FROM cell WHERE field IN ('label', 'not') AND value IS NOT NULL"
-        " AND typeof(item) = 'integer'"
     )
     # Born by the event that comes next, whichever that is.
     link.execute(
         "INSERT OR IGNORE INTO individual SELECT number, ? FROM"
-        f" (SELECT subject AS number FROM effect WHERE kind = 'i' UNION {named})"
-        " WHERE typeof(number) = 'integer'",  # damaged ones are texts
+        f" (SELECT subject AS number FROM effect WHERE kind = 'i' UNION {named})",
         (draft.number,),
     )
     for (number,) in link.execute(named).fetchall():

@@ -9,7 +9,6 @@ named, in an order in which they can be undone. An undo can be undone in the sam
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,7 +16,7 @@ from typing import ClassVar
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.clashes import clashes
 from flukeprint.catalogue.draft import Draft
-from flukeprint.catalogue.individuals import Merge
+from flukeprint.catalogue.individuals import Merge, merged
 from flukeprint.catalogue.log import Event, Key, effects_of, read_event, undone_by
 from flukeprint.errors import FlukeprintError
 
@@ -59,20 +58,20 @@ class Undo:
 
 def _came_since(draft: Draft, merge: Event) -> Iterator[str]:
     """Photos put with a merged individual while it was one: of whom, only a person can say."""
-    both = json.loads(merge.details)
+    gone, kept = merged(draft.link, merge.id)
     rows = draft.link.execute(
         "SELECT subject, owner FROM cell WHERE kind = 'p' AND field = 'individual' AND value = ?"
         " AND owner > ? ORDER BY subject",
-        (both["kept"], merge.id),
+        (kept, merge.id),
     ).fetchall()
     for photo, event in rows[:MOST_NAMED]:
         yield (
-            f"{state.photo_words(draft.link, photo)} came to {draft.name(both['kept'])} by "
+            f"{state.photo_words(draft.link, photo)} came to {draft.name(kept)} by "
             f"{read_event(draft.link, event)}, while the two were one, and stays there; "
-            f"move it if it shows {draft.name(both['gone'])}"
+            f"move it if it shows {draft.name(gone)}"
         )
     if len(rows) > MOST_NAMED:
-        yield f"so did {len(rows) - MOST_NAMED:,} more photos of {draft.name(both['kept'])}"
+        yield f"so did {len(rows) - MOST_NAMED:,} more photos of {draft.name(kept)}"
 
 
 def _first(draft: Draft, number: int) -> tuple[list[int], int]:
@@ -120,7 +119,7 @@ def _in_way(draft: Draft, number: int, undone: list[int]) -> set[int]:
         if last:
             found.add(last)
         else:
-            earlier.add(_last(draft, cells[0]))
+            earlier.add(_last(draft, number, cells[0]))
     if found or earlier:
         for effect, now in zip(effects, held, strict=True):
             draft.put(effect.key, now)
@@ -144,10 +143,16 @@ def _later(draft: Draft, number: int, key: Key, undone: list[int]) -> set[int]:
     }
 
 
-def _last(draft: Draft, key: Key) -> int:
-    """The last event that changed a cell."""
+def _last(draft: Draft, number: int, key: Key) -> int:
+    """The last event that changed a cell that an event's undo would clash with.
+
+    Raises:
+        FlukeprintError: it is lost, as it may be after a rescue.
+    """
     row = draft.link.execute(
         "SELECT max(event) FROM effect WHERE kind = ? AND subject = ? AND +field = ? AND item = ?",
         key,
     ).fetchone()
+    if row[0] is None:
+        raise FlukeprintError(f"event {number} cannot be undone: what it stood on is lost")
     return int(row[0])
