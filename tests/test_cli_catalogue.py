@@ -198,6 +198,9 @@ def test_photos_are_listed_by_state_whale_and_encounter(book: Call) -> None:
     book("catalogue", "decide", "1", "--same", named)
     out = book("catalogue", "photos", "--encounter", "e1")[1]
     assert out == f"     1  train/1.jpg  {named}\n1 photo\n"
+    code, out, err = book("catalogue", "photos", "--encounter", "e9")
+    assert (code, out) == (2, "")
+    assert "no photo is of an encounter 'e9'; check the spelling" in err
     code, _, err = book("catalogue", "photos", "--whale", "nobody")
     assert (code, err.count("\n")) == (2, 1)
 

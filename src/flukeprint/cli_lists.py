@@ -10,6 +10,7 @@ import click
 
 from flukeprint.cli_opening import open_to_read
 from flukeprint.cli_options import CATALOGUE, JSON, say
+from flukeprint.errors import FlukeprintError
 
 if TYPE_CHECKING:
     from flukeprint.catalogue import PhotoNow
@@ -43,6 +44,10 @@ def photos(
     with open_to_read(file) as book:
         whom = None if whale is None else book.find(whale)
         _, everything, names = book.present()
+    if encounter is not None and not any(
+        photo.facts.get("encounter") == encounter for photo in everything
+    ):
+        raise FlukeprintError(f"no photo is of an encounter {encounter!r}; check the spelling")
     shown = [
         photo
         for photo in everything

@@ -89,7 +89,9 @@ def writable(file: Path) -> bool:
 
 def _is_backup(file: Path) -> bool:
     """Whether it has the name that backups are kept under."""
-    return file.suffix == ".backup"
+    from flukeprint.catalogue.backup import BACKUP
+
+    return file.suffix == BACKUP
 
 
 def open_to_read(file: Path, root: Path | None = None) -> Catalogue:

@@ -93,7 +93,7 @@ def replaced_files(catalogue: Catalogue, progress: Progress = no_progress) -> fr
             continue
         if stamp.st_size != known.size_bytes:
             replaced.add(path)
-        elif stamp.st_mtime_ns != known.mtime_ns:
+        elif not known.is_as(stamp):
             doubtful.append((path, known.sha256))
     step = progress("comparing files", len(doubtful))
     for path, sha256 in doubtful:
@@ -155,7 +155,7 @@ def _one(path: Path, name: str, known: Mapping[str, KnownFile]) -> Incoming | Fa
     except (OSError, ValueError) as error:
         return Failure(path, f"cannot be read: {getattr(error, 'strerror', None) or error}")
     before = known.get(name)
-    if before and (before.size_bytes, before.mtime_ns) == (stamp.st_size, stamp.st_mtime_ns):
+    if before and before.is_as(stamp):
         return Incoming(before.sha256, name, stamp.st_size, stamp.st_mtime_ns)
     photo = read_photo(path)
     if isinstance(photo, Failure):

@@ -102,7 +102,7 @@ class Catalogue:
                 with closing(link) as older:
                     link = upgraded_copy(older, path, migrations)
             elif version < len(migrations):
-                copy = path.with_name(f"{path.name}.v{version}.r{_revision(link, path)}.backup")
+                copy = path.with_name(f"{path.name}.v{version}.r{_revision(link, path)}{BACKUP}")
                 if not copy.exists():
                     copy_whole(link, copy, migrations[:version])
                 migrate(link, path, migrations)

@@ -7,6 +7,7 @@ a partial index might serve it, which takes thirty times as long as the answer.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from itertools import groupby
@@ -89,6 +90,10 @@ class KnownFile(NamedTuple):
     sha256: str
     size_bytes: int
     mtime_ns: int | None
+
+    def is_as(self, stamp: os.stat_result) -> bool:
+        """Whether a file has the size and the time that it had, and need not be read again."""
+        return (self.size_bytes, self.mtime_ns) == (stamp.st_size, stamp.st_mtime_ns)
 
 
 def files(link: sqlite3.Connection) -> dict[str, KnownFile]:
