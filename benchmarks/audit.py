@@ -1,14 +1,15 @@
 """How many planted faults of a catalogue the audit finds among its first suspicions.
 
-    python benchmarks/audit.py DATA --model MODEL --exclude-trained --out FOLDER [--seeds 0 1 2]
+    python benchmarks/audit.py DATA --model MODEL --exclude-trained|--whole --out FOLDER
+        [--seeds 0 1 2]
 
 Of DATA, a labelled collection, one photo of each set of twins makes a catalogue, of whales that the
-network never saw: it holds photos of a whale that it learned unnaturally tight, and a fault would
-stand out among them as it does in no catalogue. By each seed's lottery whales are split in two
-under a second name, pairs of whales are put under one name, and photos are moved to another whale's
-name; no whale has two faults. A split is found where a suspicion of two names names both halves, a
-merge where one of two whales names the individual, a mislabelled photo where a suspicion of a wrong
-name is of that photo. The collection's own faults, if it has any, count as wrong suspicions.
+network never saw; with --whole those that it has learned are in it, too, without planted faults. By
+each seed's lottery whales are split in two under a second name, pairs of whales are put under one
+name, and photos are moved to another whale's name; no whale has two faults. A split is found where
+a suspicion of two names names both halves, a merge where one of two whales names the individual, a
+mislabelled photo where a suspicion of a wrong name is of that photo. The collection's own faults,
+if it has any, count as wrong suspicions.
 "By chance" is what the longest list would find in any order: few whales have several photos, and
 the smaller the catalogue, the less a share of merges or mislabels says.
 
@@ -113,7 +114,12 @@ def main() -> None:
     parser.add_argument(
         "--exclude-trained",
         action="store_true",
-        help="leave out whales that the model has seen, rather than refuse them",
+        help="leave whales that the model has seen out of the catalogue, rather than refuse them",
+    )
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="keep whales that the model has seen in the catalogue, and plant no faults in them",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     for kind, count in asdict(Wanted()).items():
@@ -126,7 +132,13 @@ def main() -> None:
         check_outside(asked.out, asked.data)
         with progress_bar() as progress:
             body = measure(
-                asked.data, asked.model, asked.exclude_trained, asked.seeds, wanted, progress
+                asked.data,
+                asked.model,
+                asked.seeds,
+                wanted,
+                progress,
+                exclude_trained=asked.exclude_trained,
+                whole=asked.whole,
             )
         make_folder(asked.out)
         write_text(asked.out / "audit.json", json.dumps(body, indent=1) + "\n")
@@ -137,10 +149,12 @@ def main() -> None:
 def measure(
     data: Path,
     model_path: Path | None,
-    exclude_trained: bool,
     seeds: Sequence[int],
     wanted: Wanted,
     progress: Progress,
+    *,
+    exclude_trained: bool = False,
+    whole: bool = False,
 ) -> dict[str, Any]:
     """Plant, audit and count, for each seed.
 
@@ -152,16 +166,24 @@ def measure(
     if model.manifest.kind != "embedding":
         raise FlukeprintError("a softmax model compares with no photo; name one of embeddings")
     collection = read_collection(data, progress)
-    whales = unseen_whales(collection, model, exclude_trained)
-    vectors = embedded_photos(collection, model, whales, progress)
-    there = {whale: [name for name in own if name in vectors] for whale, own in whales.items()}
-    whales = {whale: own for whale, own in there.items() if own}
+    unseen = unseen_whales(collection, model, exclude_trained or whole)
+    everyone = one_of_twins(collection) if whole else unseen
+    vectors = embedded_photos(collection, model, everyone, progress)
+    there = {whale: [name for name in own if name in vectors] for whale, own in everyone.items()}
+    there = {whale: own for whale, own in there.items() if own}
+    whales = {whale: own for whale, own in there.items() if whale in unseen}
+    others = {name: whale for whale, own in there.items() for name in own if whale not in unseen}
     by = Calibration.from_dict(model.manifest.calibration)
-    outcomes = [outcome(plant(whales, seed, wanted), vectors, by, seed) for seed in seeds]
+    outcomes = []
+    for seed in seeds:
+        planted = plant(whales, seed, wanted)
+        planted.owner.update(others)
+        outcomes.append(outcome(planted, vectors, by, seed))
     return {
         "model": model.id,
         "planted": asdict(wanted),
         "whales": len(whales),
+        "whales that the model has seen": len(there) - len(whales),
         "whales with several photos": sum(len(own) > 1 for own in whales.values()),
         "photos": len(vectors),
         "seeds": [_for_json(one) for one in outcomes],
@@ -353,9 +375,12 @@ def tables(body: dict[str, Any]) -> str:
         ):
             row = {"planted": label, "photos that can tell": words, "faults": str(len(part))}
             by_photos.append(row | _shares(part))
+    seen = body["whales that the model has seen"]
+    beside = f"beside {seen} that it has, " if seen else ""
+    several = body["whales with several photos"]
     return (
-        f"{body['whales']} whales that the model has not seen, {body['photos']} photos, "
-        f"{body['whales with several photos']} whales with several; model {body['model'][:12]}\n\n"
+        f"{body['whales']} whales that the model has not seen, {several} of them with several "
+        f"photos, {beside}{body['photos']} photos; model {body['model'][:12]}\n\n"
         f"{table_text(by_seed)}\n{table_text(by_photos)}"
     )
 
