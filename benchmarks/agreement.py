@@ -1,12 +1,12 @@
 """How much two models say the same of photos that nobody has named.
 
-    python benchmarks/agreement.py PHOTOS DATA --models default best --out FILE.json [--every 10]
+    python benchmarks/agreement.py PHOTOS DATA --models default best --out FOLDER [--every 10]
 
 Every tenth photo of the folder PHOTOS, by name, is compared with the labelled collection DATA by
 both models. It tells whether a model that took its beliefs over from another, and cannot be scored,
 is as sure as the other: mean probability of the first answer and of "new", first answers that name
 a whale, and the share of photos on which both first answers are the same. Where one of them sees no
-fluke the photo is left out.
+fluke the photo is left out. Writes FOLDER/agreement.json.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ending import plain_errors
 from flukeprint.cache import Cache, default_folder
 from flukeprint.console_progress import progress_bar
 from flukeprint.errors import FlukeprintError
-from flukeprint.files import check_outside, write_text
+from flukeprint.files import check_outside, make_folder, write_text
 from flukeprint.identify import identify
 from flukeprint.model import load_model
 from flukeprint.network import Network
@@ -54,7 +54,8 @@ def main() -> None:
         with progress_bar() as progress:
             answers = [answers_of(model, photos, asked.data, progress) for model in asked.models]
         body = compared([str(model) for model in asked.models], answers)
-        write_text(asked.out, json.dumps(body, indent=1) + "\n")
+        make_folder(asked.out)
+        write_text(asked.out / "agreement.json", json.dumps(body, indent=1) + "\n")
         print(json.dumps(body, indent=1))
 
 
