@@ -39,11 +39,13 @@ def photos(
 
     With --json one object a line.
     """
+    from flukeprint.records import spelled
     from flukeprint.wording import plural
 
     with open_to_read(file) as book:
         whom = None if whale is None else book.find(whale)
         _, everything, names = book.present()
+    encounter = None if encounter is None else spelled(encounter)
     if encounter is not None and not any(
         photo.facts.get("encounter") == encounter for photo in everything
     ):

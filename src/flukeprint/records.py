@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 NEW_WHALE = "new_whale"
 """The competition's label for a whale that is in no catalogue; never an individual."""
 COMPETITION_NEW_SHARE = 0.328
-EVERYTHING = "everything"  # the protocol of a training that keeps no photo back
 """The share of the competition's queries that are of new whales."""
+EVERYTHING = "everything"
+"""The protocol of a training that keeps no photo back."""
 ANSWERS = 5
 """How many answers to a photo the competition counts: MAP@5."""
 MOST = 1e9

@@ -29,6 +29,7 @@ from flukeprint.catalogue import (
     Shown,
     Split,
     Undo,
+    Unsure,
     check,
     rescue,
 )
@@ -36,6 +37,7 @@ from flukeprint.catalogue.lines import write_lines
 from flukeprint.catalogue.plausible import last_likely
 from flukeprint.catalogue.salvage import CUT_OFF, NOT_TAKEN_IN
 from flukeprint.errors import FlukeprintError
+from flukeprint.exports import FORMATS, Exporting
 from flukeprint.records import Box, Embeddings
 from tests.catalogue.small import cells, content, cut_off, photo, placed, query, small
 from tests.tiny import seen
@@ -208,10 +210,22 @@ def test_of_all_individuals_nothing_but_their_photos_is_left(tmp_path: Path) -> 
 
 @given(st.sets(st.integers(1, 60)), st.sets(st.integers(10**6, 10**9), max_size=3))
 def test_a_number_far_above_all_others_is_damaged(there: set[int], odd: set[int]) -> None:
-    """Unless numbers right below it are there, too: then those between are lost."""
+    """Unless another table tells it, or numbers right below it are there: then some are lost."""
     least = max((one for one in there if one <= 2 * len(there)), default=0)
     assert least <= last_likely([*there, *odd, "x", None, -5]) <= max(there, default=0)
     assert last_likely([*there, *range(10**6, 10**6 + 5)]) == 10**6 + 4
+    assert last_likely([*there, 10**6], [*odd, 10**6, 2 * 10**9]) == 10**6
+
+
+def test_the_last_photos_of_many_are_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    with Catalogue.create(path) as book:
+        book.add_photos([photo(n) for n in range(1, 45)], who="Ann")
+    damage(path, "photo", "DELETE FROM photo WHERE id < 41")
+    damage(path, "file", "DELETE FROM file WHERE id < 41")
+    rescue(path, tmp_path / "new", who="Cy")
+    with Catalogue.open(tmp_path / "new") as book:
+        assert [one.number for one in book.photos()] == [41, 42, 43, 44]
 
 
 def test_lost_photos_leave_nothing_behind(tmp_path: Path) -> None:
@@ -357,6 +371,8 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
         book.keep_looks("m", {content(n): seen(slope=0.125) for n in (1, 2)})
         book.keep_embeddings(Embeddings(np.eye(2, dtype=np.float32), (content(1), content(2)), "m"))
         (shown,) = book.keep_rankings("m", [Shown(4, ((1, 0.5),), 0.5)])
+        coming = [photo(6, "A", date="2002"), photo(6, "B", "6b.jpg", date="2003")]
+        book.add_photos([*coming, photo(7, "new_whale"), photo(8, "B", encounter="e")], who="Ann")
         for decision, ranking in (
             (Same(4, 1), shown),
             (New(5, "C"), None),
@@ -364,43 +380,68 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (Split(1, (2,), "D"), None),
             (Rename(2, "E"), None),
             (Different(3, 1), None),
+            (Different(1, 1), None),
             (CorrectBox(3, Box(0.1, 0.2, 0.6, 0.7)), None),
             (Describe(3, date="2001-02-03", latitude="1.5", longitude="2.5", place="bay"), None),
-            (Undo(6), None),
+            (Undo(7), None),
             (NoWhale(2), None),
+            (Unsure(7), None),
+            (Move(8, 1), None),
         ):
             book.decide(decision, who="Bo", ranking=ranking)
     return path
 
 
 ODD = ("7", "-1", "0.25", "'x'", "0", "1099511627776", "x'ff00'", "NULL")
+TABLES = ("event", "effect", "photo", "file", "individual", "ranking", "look", "embedding")
 
 
-@pytest.mark.parametrize(
-    "table", ["event", "effect", "photo", "file", "individual", "ranking", "look", "embedding"]
-)
-def test_whatever_became_of_a_value_the_rescued_can_be_worked_with(
+@pytest.mark.parametrize("table", TABLES)
+def test_whatever_became_of_a_column_the_rescued_can_be_worked_with(
     table: str, rich: Path, tmp_path: Path
 ) -> None:
-    """Each column in turn, in the table's last row and in all of them."""
-    path, new, done = tmp_path / "book", tmp_path / "new", 0
+    """In the table's last row, and in all of them."""
     columns = [row[1] for row in query(rich, f"PRAGMA table_info({table})")]
-    last = f"id = (SELECT max(id) FROM {table})"
-    for column, value, rows in itertools.product(columns, ODD, (last, "1")):
-        for left in (path, new):
-            left.unlink(missing_ok=True)
-        shutil.copyfile(rich, path)
-        try:
-            damage(path, table, f"UPDATE {table} SET {column} = {value} WHERE {rows}")
-            rescue(path, new, who="Cy")
-        except sqlite3.IntegrityError:  # the file itself cannot hold that
-            continue
-        except FlukeprintError as error:
-            assert "no decision can be read" in str(error)
-            continue
-        _work_with(new)
-        done += 1
+    done = 0
+    for column, value in itertools.product(columns, ODD):
+        change = f"UPDATE {table} SET {column} = {value}"
+        done += _rescued(rich, tmp_path, table, change)
+        done += _rescued(
+            rich, tmp_path, table, f"{change} WHERE id = (SELECT max(id) FROM {table})"
+        )
     assert done > len(columns)
+
+
+def test_whatever_became_of_an_effect_the_rescued_can_be_worked_with(
+    rich: Path, tmp_path: Path
+) -> None:
+    """Each that a decision had, in turn."""
+    for (number,) in query(rich, "SELECT id FROM effect"):
+        for change in (
+            "DELETE FROM effect",
+            "UPDATE effect SET after = 'x'",
+            "UPDATE effect SET after = 7",
+            "UPDATE effect SET after_owner = 1099511627776",
+        ):
+            assert _rescued(rich, tmp_path, "effect", f"{change} WHERE id = {number}")
+
+
+def _rescued(rich: Path, folder: Path, table: str, sql: str) -> bool:
+    """Damage a copy, rescue it and work with what is saved; False where nothing could be saved."""
+    path, new = folder / "book", folder / "new"
+    for left in (path, new):
+        left.unlink(missing_ok=True)
+    shutil.copyfile(rich, path)
+    try:
+        damage(path, table, sql)
+        rescue(path, new, who="Cy")
+    except sqlite3.IntegrityError:  # the file itself cannot hold that
+        return False
+    except FlukeprintError as error:
+        assert "no decision can be read" in str(error)
+        return False
+    _work_with(new)
+    return True
 
 
 def _work_with(path: Path) -> None:
@@ -408,13 +449,18 @@ def _work_with(path: Path) -> None:
     assert check(path).whole, check(path).problems
     with Catalogue.open(path) as book:
         assert book.rebuild() == []
-        present = book.present()
-        book.match_probabilities()
         book.embeddings("m")
-        for one in present.photos:
+        photos, names, shares = book.moment()
+        out = path.with_name("out")
+        for form in ("capture-history", "darwin-core", "wildbook", "competition", "photos"):
+            exporting = Exporting(photos, names, book.root, shares, media_url="https://example.org")
+            with contextlib.suppress(FlukeprintError):  # none of them is left to export
+                FORMATS[form](exporting, out / form)
+        shutil.rmtree(out, ignore_errors=True)
+        for one in photos:
+            assert one.individual is None or names[one.individual]
             book.photo_history(one.number)
             book.look(one.number, "m")
-            assert one.date is not None and (one.position is None or len(one.position) == 2)
         for number in book.all_names():
             assert number < 100, "the next whale's number is as large"
             book.individual_history(number)

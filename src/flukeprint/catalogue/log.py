@@ -116,6 +116,15 @@ def undone_by(link: sqlite3.Connection, number: int, without: Container[int] = (
     return by.get(number)
 
 
+def damaged_events(link: sqlite3.Connection) -> set[int]:
+    """Events that a rescue could not save whole, as it noted; none where that is damaged itself."""
+    try:
+        rows = link.execute("SELECT details FROM event WHERE kind = 'rescue'")
+        return {number for (details,) in rows for number in json.loads(details)["damaged"]}
+    except (sqlite3.Error, ValueError, TypeError, KeyError):
+        return set()
+
+
 def now() -> str:
     """The time as events note it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import flukeprint.catalogue.state as state
 from flukeprint.catalogue.facts import MOST_DEGREES, checked_fact
 from flukeprint.errors import FlukeprintError
+from flukeprint.records import Box
 
 HOLDS: dict[str, tuple[type, ...]] = {
     "INTEGER": (int,),
@@ -28,8 +29,10 @@ HOLDS: dict[str, tuple[type, ...]] = {
 """What a column of each declared type holds, beside nothing."""
 NUMBERED: dict[object, str] = {"p": "photo", "i": "individual"}
 """The table that numbers an effect's subjects, by its kind."""
-COUNTED = ("individual", "merged into", "alive", "label", "not", "alias", state.UNNAMED)
-"""The fields whose cells hold a number; all others hold a text."""
+NAMING = ("individual", "merged into")
+MARKS = ("alive", "label", "not", "alias", state.UNNAMED)
+"""The fields whose cells hold the number of an individual, and those whose cells hold a 1 as a
+mark; all others hold a text."""
 NEAR, COMPANY = 100, 4  # rows of one page have neighbouring numbers, a damaged number has none
 
 Row = Mapping[str, object]
@@ -47,15 +50,19 @@ def columns_of(link: sqlite3.Connection, table: str) -> list[Column]:
     return [Column(row[1], row[2]) for row in link.execute(f"PRAGMA table_info({table})")]
 
 
-def last_likely(numbers: Iterable[object]) -> int:
-    """The highest of these numbers that is none by damage; 0 for none.
+def last_likely(*sources: Iterable[object]) -> int:
+    """The highest number that is none by damage, of those that each source tells; 0 for none.
 
-    Numbers are given in turn: one far above the count of all is likely only where it has company.
+    Numbers are given in turn: one far above the count of all is likely only where several sources
+    tell it, or it has company.
     """
-    ordered = sorted({one for one in numbers if isinstance(one, int) and one > 0})
+    told = Counter(
+        one for numbers in sources for one in {*numbers} if isinstance(one, int) and one > 0
+    )
+    ordered = sorted(told)
     for place, number in reversed(list(enumerate(ordered))):
         company = place - bisect_left(ordered, number - NEAR)
-        if number <= 2 * len(ordered) or company >= COMPANY:
+        if number <= 2 * len(ordered) or told[number] > 1 or company >= COMPANY:
             return number
     return 0
 
@@ -87,29 +94,31 @@ def named_by(row: Row) -> Iterator[object]:
     """The individuals that an effect names, its subject aside."""
     if row["field"] in ("label", "not"):
         yield row["item"]
-    if row["field"] in ("individual", "merged into"):
+    if row["field"] in NAMING:
         yield from (row[when] for when in ("before", "after") if row[when] is not None)
 
 
 def is_box(corners: object) -> bool:
     """Whether these are a box's corners x0, y0, x1, y1, in shares of the photo's sides."""
-    if not isinstance(corners, list) or len(corners) != 4:
+    try:
+        Box(*corners)  # type: ignore[misc]  # whatever a damaged row holds
+    except (TypeError, ValueError):
         return False
-    x0, y0, x1, y1 = (one if isinstance(one, int | float) else -1.0 for one in corners)
-    return bool(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1)
+    return True
 
 
-def common_sizes(vectors: Iterable[tuple[object, object, object]]) -> dict[object, int]:
-    """How many numbers most vectors of each model have; ``vectors`` are (model, dtype, bytes)."""
+def common_sizes(embeddings: Iterable[Row]) -> dict[object, int]:
+    """How many numbers most embeddings by each model have."""
     sizes: dict[object, Counter[int]] = {}
-    for model, dtype, vector in vectors:
-        sizes.setdefault(model, Counter())[size_of(dtype, vector)] += 1
+    for row in embeddings:
+        sizes.setdefault(row["model"], Counter())[size_of(row)] += 1
     return {model: counted.most_common(1)[0][0] for model, counted in sizes.items()}
 
 
-def size_of(dtype: object, vector: object) -> int:
-    """How many numbers a vector has, -1 where it is none."""
-    width = {"<f2": 2, "<f4": 4}.get(str(dtype))
+def size_of(embedding: Row) -> int:
+    """How many numbers an embedding has, -1 where it is none."""
+    vector = embedding["vector"]
+    width = {"<f2": 2, "<f4": 4}.get(str(embedding["dtype"]))
     if width is None or not isinstance(vector, bytes) or len(vector) % width:
         return -1
     return len(vector) // width
@@ -136,10 +145,13 @@ def _effect_makes_sense(row: Row, last: Mapping[str, int]) -> bool:
         return False
     if not all(_is_one(individual, last["individual"]) for individual in named_by(row)):
         return False
+    # An undo gives a cell back with its owner from before, so that no owner is a later event.
+    owners, event = (row["before_owner"], row["after_owner"]), row["event"]
+    if not all(isinstance(one, int) and 0 <= one <= int(str(event)) for one in owners):
+        return False
     return all(
-        _is_one(row[f"{when}_owner"], last["event"]) and _can_be(str(row["field"]), row[when])
+        row[when] is None or (row[f"{when}_owner"] != 0 and _can_be(str(row["field"]), row[when]))
         for when in ("before", "after")
-        if row[when] is not None
     )
 
 
@@ -154,16 +166,20 @@ def _is_one(number: object, last: int) -> bool:
 
 def _can_be(field: str, value: object) -> bool:
     """Whether a cell of this field may have had this value."""
-    if not isinstance(value, int if field in COUNTED else str):
+    if field in NAMING:
+        return isinstance(value, int)
+    if field in MARKS:
+        return value == 1
+    if not isinstance(value, str):
         return False
     if field in MOST_DEGREES:
         try:
-            return checked_fact(field, str(value)) == value
+            return checked_fact(field, value) == value
         except FlukeprintError:
             return False
     if field == "box":
         try:
-            return is_box(json.loads(str(value)))
+            return is_box(json.loads(value))
         except ValueError:
             return False
-    return True
+    return field != "state" or value in state.STATES

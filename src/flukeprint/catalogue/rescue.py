@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,17 +84,17 @@ def _last_likely(source: sqlite3.Connection, target: sqlite3.Connection) -> dict
 
     Stand-ins up to a damaged number would fill the disk, and the next one would get one above it.
     """
-    found: dict[str, set[object]] = defaultdict(set)
-    for table in ("event", *NAMES_EVENT):
-        columns = [column.name for column in columns_of(target, table)]
-        for values in rows_of(source, table):
-            row = dict(zip(columns, values, strict=False))
-            found[table].add(row.get("id"))
-            found["event"].add(row.get("event"))
-            if table == "effect" and len(row) == len(columns):
-                found[NUMBERED.get(row["kind"], table)].add(row["subject"])
-                found["individual"].update(named_by(row))
-    return {table: last_likely(found[table]) for table in ("event", "photo", "individual")}
+    told: dict[str, dict[str, set[object]]] = {"event": {}, "photo": {}, "individual": {}}
+    for table in ORDER:
+        for row in _rows(source, target, table):
+            for what, by_table in told.items():
+                numbers = by_table.setdefault(table, set())
+                numbers.add(row.get("id" if what == table else what))
+            if table == "effect":
+                if row["kind"] in NUMBERED:
+                    told[NUMBERED[row["kind"]]][table].add(row["subject"])
+                told["individual"][table].update(named_by(row))
+    return {what: last_likely(*by_table.values()) for what, by_table in told.items()}
 
 
 def _copy(
@@ -103,19 +102,16 @@ def _copy(
 ) -> int:
     """Copy the rows that can be read and that make sense; how many."""
     columns = columns_of(target, table)
-    names = [column.name for column in columns]
     marks = ", ".join("?" * len(columns))
-    sizes = _sizes(source) if table == "embedding" else {}
+    sizes = common_sizes(_rows(source, target, table)) if table == "embedding" else {}
     copied = 0
-    for values in rows_of(source, table):
-        # Columns that came with a later version are empty.
-        row = dict.fromkeys(names) | dict(zip(names, values, strict=False))
-        if len(values) > len(names) or not makes_sense(table, row, columns, last):
+    for row in _rows(source, target, table):
+        if not makes_sense(table, row, columns, last):
             continue
         if any(row[column] is not None and not _is(target, other, row[column])
                for column, other in NEEDS.get(table, ())):  # fmt: skip
             continue
-        if sizes and not 0 < size_of(row["dtype"], row["vector"]) == sizes[row["model"]]:
+        if sizes and not 0 < size_of(row) == sizes[row["model"]]:
             continue
         try:
             target.execute(f"INSERT INTO {table} VALUES ({marks})", tuple(row.values()))
@@ -125,9 +121,14 @@ def _copy(
     return copied
 
 
-def _sizes(source: sqlite3.Connection) -> dict[object, int]:
-    """How many numbers the embeddings by each model have."""
-    return common_sizes((row[2], row[3], row[4]) for row in rows_of(source, "embedding"))
+def _rows(
+    source: sqlite3.Connection, target: sqlite3.Connection, table: str
+) -> Iterator[dict[str, object]]:
+    """The rows that can be read by the names of their columns; later versions' are empty."""
+    names = [column.name for column in columns_of(target, table)]
+    for values in rows_of(source, table):
+        if len(values) <= len(names):
+            yield dict.fromkeys(names) | dict(zip(names, values, strict=False))
 
 
 def _is(link: sqlite3.Connection, table: str, number: object) -> bool:
@@ -201,7 +202,7 @@ def _forget_photos(link: sqlite3.Connection, who: str) -> list[str]:
 
 
 def _revive_individuals(link: sqlite3.Connection, who: str) -> None:
-    """Give a number that is used its row again, and whom a photo is said to be its life."""
+    """Give a number that is used its row again, whom a photo is said to be life, and all a name."""
     draft = Draft(link, None)
     named = (
         "SELECT value FROM cell WHERE field = 'individual' AND value IS NOT NULL"
@@ -214,10 +215,16 @@ def _revive_individuals(link: sqlite3.Connection, who: str) -> None:
         (draft.number,),
     )
     for (number,) in link.execute(named).fetchall():
-        if not state.is_alive(link, number):
-            draft.set(1, "i", number, "alive")
-            if draft.get("i", number, "name") is None:
-                draft.set(f"rescued {number}", "i", number, "name")
+        draft.set(1, "i", number, "alive")
+    alive = {
+        number
+        for (number,) in link.execute(
+            "SELECT subject FROM cell WHERE kind = 'i' AND field = 'alive' AND value = 1"
+        )
+    }
+    for number in sorted(alive.union(key.subject for key in draft.changed_cells())):
+        if draft.get("i", number, "name") is None:
+            draft.set(f"rescued {number}", "i", number, "name")
     if draft.effects:
         _note(draft, who, "individuals whose beginning is lost", [], [])
 

@@ -25,6 +25,7 @@ UNNAMED = "unnamed"
 IMPORTED, CONFIRMED, UNSURE, CONFLICT = "imported", "confirmed", "unsure", "conflict"
 NO_WHALE = "no whale"
 """States of a photo; none is unidentified. Imported: named by a label that nobody confirmed."""
+STATES = (IMPORTED, CONFIRMED, UNSURE, CONFLICT, NO_WHALE)
 
 
 def held(link: sqlite3.Connection, key: Key) -> Held:

@@ -17,7 +17,14 @@ import flukeprint.catalogue.state as state
 from flukeprint.catalogue.clashes import clashes
 from flukeprint.catalogue.draft import Draft
 from flukeprint.catalogue.individuals import Merge, merged
-from flukeprint.catalogue.log import Event, Key, effects_of, read_event, undone_by
+from flukeprint.catalogue.log import (
+    Event,
+    Key,
+    damaged_events,
+    effects_of,
+    read_event,
+    undone_by,
+)
 from flukeprint.errors import FlukeprintError
 
 MOST_NAMED = 10
@@ -38,6 +45,10 @@ class Undo:
         undo = undone_by(draft.link, event.id)
         if undo is not None:
             raise FlukeprintError(f"{event} is undone already, by {read_event(draft.link, undo)}")
+        if event.id in damaged_events(draft.link):
+            raise FlukeprintError(
+                f"{event} was damaged, and what it changed is not known in full; decide anew"
+            )
         if not effects_of(draft.link, event.id):
             raise FlukeprintError(f"{event} changed nothing that could be put back")
         order, more = _first(draft, event.id)
