@@ -192,11 +192,6 @@ def events(photos: int) -> Iterator[Event]:
 
 def write(link: sqlite3.Connection, event: Row, parts: dict[str, list[Row]]) -> None:
     """Write an event, sealed, with its rows and the cells that it leaves."""
-    last = link.execute("SELECT seal FROM event ORDER BY id DESC LIMIT 1").fetchone()
-    iterators = {table: iter(rows) for table, rows in parts.items()}
-    seal = seal_of(last[0] if last else FIRST_SEAL, event, None, iterators)
-    marks = ", ".join("?" * len(COLUMNS.split(",")))
-    link.execute(f"INSERT INTO event ({COLUMNS}) VALUES ({marks})", (*event, seal))
     link.executemany(
         f"INSERT INTO effect ({EFFECT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", parts["effect"]
     )
@@ -213,6 +208,10 @@ def write(link: sqlite3.Connection, event: Row, parts: dict[str, list[Row]]) -> 
         "INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?)",
         (row[1:5] + row[7:9] for row in parts["effect"]),
     )
+    last = link.execute("SELECT seal FROM event ORDER BY id DESC LIMIT 1").fetchone()
+    seal = seal_of(link, last[0] if last else FIRST_SEAL, event)
+    marks = ", ".join("?" * len(COLUMNS.split(",")))
+    link.execute(f"INSERT INTO event ({COLUMNS}) VALUES ({marks})", (*event, seal))
 
 
 OF_INDIVIDUAL = (

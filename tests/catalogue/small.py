@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flukeprint.catalogue import Catalogue, Incoming
-from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, SEALED, seal_of, shown
+from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, seal_of
 from flukeprint.catalogue.store import connect
 
 Rows = list[tuple[Any, ...]]
@@ -65,13 +65,7 @@ def _seal_anew(path: Path) -> None:
     seal = FIRST_SEAL
     with closing(connect(path)) as link:
         for row in link.execute(f"SELECT {COLUMNS} FROM event ORDER BY id").fetchall():
-            parts = {
-                table: link.execute(
-                    f"SELECT {columns} FROM {table} WHERE event = ? ORDER BY id", row[:1]
-                )
-                for table, columns in SEALED.items()
-            }
-            seal = seal_of(seal, row[:-1], shown(link, row[6]), parts)
+            seal = seal_of(link, seal, row[:-1])
             link.execute("UPDATE event SET seal = ? WHERE id = ?", (seal, row[0]))
     query(path, rule[0])
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import numpy as np
 import pytest
 
 from flukeprint.catalogue import Catalogue, Merge, New, Same, Shown, Undo, check
-from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, SEALED, seal_of
+from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, seal_of
 from flukeprint.catalogue.schema import LOGGED
+from flukeprint.catalogue.store import connect
 from flukeprint.records import Embeddings
 from tests.catalogue.small import cells, content, photo, query
 from tests.tiny import seen
@@ -71,11 +73,8 @@ def test_a_seal_forged_to_fit_is_noticed_by_the_next_event(full: Catalogue) -> N
     query(full.path, "DROP TRIGGER event_never_update")
     query(full.path, "UPDATE event SET who = 'Cy' WHERE id = 1")
     (row,) = query(full.path, f"SELECT {COLUMNS} FROM event WHERE id = 1")
-    parts = {
-        table: iter(query(full.path, f"SELECT {columns} FROM {table} WHERE event = 1 ORDER BY id"))
-        for table, columns in SEALED.items()
-    }
-    forged = seal_of(FIRST_SEAL, row[:-1], None, parts)
+    with closing(connect(full.path)) as link:
+        forged = seal_of(link, FIRST_SEAL, row[:-1])
     query(full.path, f"UPDATE event SET seal = x'{forged.hex()}' WHERE id = 1")
     problems = check(full.path).problems
     assert "event 2 is not as it was written" in problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,14 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import flukeprint.catalogue.state as state
-from flukeprint.catalogue.log import (
-    COLUMNS,
-    FIRST_SEAL,
-    SEALED,
-    damaged_events,
-    seal_of,
-    shown,
-)
+from flukeprint.catalogue.log import COLUMNS, FIRST_SEAL, seal_of
 from flukeprint.catalogue.salvage import LEFT_BESIDE, at_rest, readable
 from flukeprint.catalogue.schema import APPLICATION_ID, MIGRATIONS, Migration
 from flukeprint.errors import FlukeprintError
@@ -68,7 +62,7 @@ def check(path: Path, migrations: tuple[Migration, ...] = MIGRATIONS) -> Report:
         left = tuple(note for note in notes if note in LEFT_BESIDE.values())
         problems = [note for note in notes if note not in left]
         problems += [finding.text for finding in inspect(link, migrations)]
-        savable, rescued = readable(link), tuple(sorted(damaged_events(link)))
+        savable, rescued = readable(link), tuple(sorted(_accepted(link)))
     if not problems:  # SQLite has taken back in a copy what it will take back in the file
         return Report(path, (), savable, rescued, left)
     if not any(savable.values()):
@@ -84,9 +78,18 @@ def inspect(link: sqlite3.Connection, migrations: tuple[Migration, ...]) -> list
             findings += list(look(link))
         except (sqlite3.Error, ValueError, TypeError) as error:
             findings.append(Finding(f"damaged: {error}"))
-    accepted = damaged_events(link)
+    accepted = _accepted(link)
     distinct = dict.fromkeys(Finding(terminal_line(text), event) for text, event in findings)
     return [finding for finding in distinct if finding.event not in accepted]
+
+
+def _accepted(link: sqlite3.Connection) -> set[int]:
+    """Events that a rescue could not save whole, as it noted itself; none where that is damaged."""
+    try:
+        rows = link.execute("SELECT details FROM event WHERE kind = 'rescue'")
+        return {number for (details,) in rows for number in json.loads(details)["damaged"]}
+    except (sqlite3.Error, ValueError, TypeError, KeyError):
+        return set()
 
 
 def _pages(link: sqlite3.Connection) -> Iterator[Finding]:
@@ -121,13 +124,7 @@ def _seals(link: sqlite3.Connection) -> Iterator[Finding]:
         number = row[0]
         if number != last + 1:
             yield Finding(f"events {last + 1} to {number - 1} are missing", number)
-        parts = {
-            table: link.execute(
-                f"SELECT {columns} FROM {table} WHERE event = ? ORDER BY id", (number,)
-            )
-            for table, columns in SEALED.items()
-        }
-        if seal_of(seal, row[:-1], shown(link, row[6]), parts) != row[-1]:
+        if seal_of(link, seal, row[:-1]) != row[-1]:
             yield Finding(f"event {number} is not as it was written", number)
         seal, last = row[-1], number
     highest = link.execute("SELECT coalesce(max(event), 0) FROM effect").fetchone()[0]

@@ -116,15 +116,6 @@ def undone_by(link: sqlite3.Connection, number: int, without: Container[int] = (
     return by.get(number)
 
 
-def damaged_events(link: sqlite3.Connection) -> set[int]:
-    """Events that a rescue could not save whole, as it noted; none where that is damaged itself."""
-    try:
-        rows = link.execute("SELECT details FROM event WHERE kind = 'rescue'")
-        return {number for (details,) in rows for number in json.loads(details)["damaged"]}
-    except (sqlite3.Error, ValueError, TypeError, KeyError):
-        return set()
-
-
 def now() -> str:
     """The time as events note it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -152,11 +143,7 @@ def append(
         ((number, *effect.key, *effect.before, *effect.after) for effect in effects),
     )
     before = link.execute("SELECT seal FROM event WHERE id = ?", (number - 1,)).fetchone()
-    parts = {
-        table: link.execute(f"SELECT {columns} FROM {table} WHERE event = ? ORDER BY id", (number,))
-        for table, columns in SEALED.items()
-    }
-    seal = seal_of(before[0] if before else FIRST_SEAL, row, shown(link, ranking), parts)
+    seal = seal_of(link, before[0] if before else FIRST_SEAL, row)
     link.execute(f"INSERT INTO event ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, seal))
     write_cells(link, ((effect.key, effect.after) for effect in effects))
 
@@ -174,31 +161,37 @@ def write_cells(link: sqlite3.Connection, cells: Iterator[tuple[Key, Held]]) -> 
     )
 
 
-def shown(link: sqlite3.Connection, ranking: int | None) -> tuple[object, ...] | None:
-    """A ranking's columns, for the seal of the event that cites it.
+def is_as_written(link: sqlite3.Connection, event: Event) -> bool:
+    """Whether an event, and all that belongs to it, is what its seal was made of."""
+    before = read_event(link, event.id - 1)
+    return seal_of(link, before.seal if before else FIRST_SEAL, event[:-1]) == event.seal
+
+
+def seal_of(link: sqlite3.Connection, before: bytes, row: tuple[object, ...]) -> bytes:
+    """The 32 bytes that seal an event: ``row`` are its columns without the seal itself.
+
+    ``before`` is the seal of the event before it.
+    """
+    number, ranking = row[0], row[6]
+    digest = hashlib.sha256(before)
+    digest.update(_line("event", row))
+    digest.update(_line("ranking", _shown(link, ranking)))
+    for table, columns in SEALED.items():
+        query = f"SELECT {columns} FROM {table} WHERE event = ? ORDER BY id"
+        for part in link.execute(query, (number,)):
+            digest.update(_line(table, part))
+    return digest.digest()
+
+
+def _shown(link: sqlite3.Connection, ranking: object) -> tuple[object, ...]:
+    """A ranking's columns, for the seal of the event that cites it; nothing where none is cited.
 
     The last, ``revision``, is sealed where there is one: rankings of earlier versions have none.
     """
     row = link.execute("SELECT * FROM ranking WHERE id = ?", (ranking,)).fetchone()
     if row is None:
-        return None
+        return ()
     return tuple(row) if row[-1] is not None else tuple(row[:-1])
-
-
-def seal_of(
-    before: bytes,
-    row: tuple[object, ...],
-    ranking: tuple[object, ...] | None,
-    parts: dict[str, Iterator[tuple[object, ...]]] | dict[str, sqlite3.Cursor],
-) -> bytes:
-    """The 32 bytes that seal an event: ``row`` are its columns without the seal itself."""
-    digest = hashlib.sha256(before)
-    digest.update(_line("event", row))
-    digest.update(_line("ranking", ranking or ()))
-    for table, rows in parts.items():
-        for part in rows:
-            digest.update(_line(table, part))
-    return digest.digest()
 
 
 def _line(table: str, row: tuple[object, ...]) -> bytes:

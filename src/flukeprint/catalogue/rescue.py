@@ -94,6 +94,8 @@ def _last_likely(source: sqlite3.Connection, target: sqlite3.Connection) -> dict
                 if row["kind"] in NUMBERED:
                     told[NUMBERED[row["kind"]]][table].add(row["subject"])
                 told["individual"][table].update(named_by(row))
+    events = set().union(*told["event"].values())  # one source: to stand in for years of them ...
+    told["event"] = {"event": events}  # ... takes more than two rows that say so
     return {what: last_likely(*by_table.values()) for what, by_table in told.items()}
 
 

@@ -20,8 +20,8 @@ from flukeprint.catalogue.individuals import Merge, merged
 from flukeprint.catalogue.log import (
     Event,
     Key,
-    damaged_events,
     effects_of,
+    is_as_written,
     read_event,
     undone_by,
 )
@@ -45,7 +45,7 @@ class Undo:
         undo = undone_by(draft.link, event.id)
         if undo is not None:
             raise FlukeprintError(f"{event} is undone already, by {read_event(draft.link, undo)}")
-        if event.id in damaged_events(draft.link):
+        if not is_as_written(draft.link, event):
             raise FlukeprintError(
                 f"{event} was damaged, and what it changed is not known in full; decide anew"
             )
