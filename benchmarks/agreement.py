@@ -82,18 +82,22 @@ def compared(names: Sequence[str], answers: Sequence[Sequence[Identification]]) 
     Raises:
         FlukeprintError: no photo shows a fluke to both.
     """
-    firsts = [[first_of(answer) for answer in one] for one in answers]
-    pairs = [(one, other) for one, other in zip(*firsts, strict=True) if one and other]
+    pairs = [pair for pair in zip(*answers, strict=True) if all(map(first_of, pair))]
     if not pairs:
         raise FlukeprintError("no photo shows a fluke to both models")
     body: dict[str, Any] = {"photos": len(pairs)}
-    for name, side, mine in zip(names, zip(*pairs, strict=True), answers, strict=True):
+    sides = []
+    for name, mine in zip(names, zip(*pairs, strict=True), strict=True):
+        firsts = [first for first in map(first_of, mine) if first]
+        sides.append([whale for whale, _ in firsts])
         body[name] = {
-            "first answer": float(np.mean([share for _, share in side])),
-            "new": float(np.mean([one.new for one in mine if one.new is not None])),
-            "named": sum(whale != NEW_WHALE for whale, _ in side),
+            "first answer": float(np.mean([share for _, share in firsts])),
+            "new": float(np.mean([one.new for one in mine])),
+            "named": sum(whale != NEW_WHALE for whale in sides[-1]),
         }
-    body["same first answer"] = float(np.mean([one[0] == other[0] for one, other in pairs]))
+    body["same first answer"] = float(
+        np.mean([one == other for one, other in zip(*sides, strict=True)])
+    )
     return body
 
 

@@ -64,6 +64,6 @@ anew "$out/three.fluke" --out "$out/eighth" --config "$here/second_round.toml" \
 # The ninth is the eighth once more, when all choices are made: it keeps no photo back, and believes as the eighth does.
 anew "$out/three.fluke" --out "$out/ninth" --config "$here/second_round.toml" \
     --set protocol=everything --set distil_weight=10 --set epochs=40 --set validate_every=8 \
-    --weights "$out/small-of-three/weights.safetensors"
+    --weights "$out/small-of-three/weights.safetensors" --finder "$out/eighth/localiser.safetensors"
 [ -e "$out/best.fluke" ] ||
     flukeprint export "$out/ninth" --out "$out/best.fluke" --calibration "$out/default.fluke"

@@ -37,6 +37,7 @@ def training_side(module: str, name: str) -> Callable[..., Any]:
 @click.option("--folds", type=click.IntRange(2, 100), help="Cross-validate: train so many folds.")
 @click.option("--pretrained", is_flag=True, help="Fetch the backbone's published weights.")
 @click.option("--weights", type=PATH, help="The backbone's weights: safetensors or state dict.")
+@click.option("--finder", type=PATH, help="Another run's localiser.safetensors, to take over.")
 @TRAIN_DEVICE
 @JSON
 def train(
@@ -47,6 +48,7 @@ def train(
     folds: int | None,
     pretrained: bool,
     weights: Path | None,
+    finder: Path | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -56,6 +58,8 @@ def train(
     """
     from flukeprint.console_progress import progress_bar
 
+    if folds and finder:
+        raise FlukeprintError("--finder has learned from photos of other folds; give it to one run")
     read_config = training_side("config", "read_config")
     chosen = replace(read_config(config, list(settings)), **_starting(pretrained, weights))
     with progress_bar() as progress:
@@ -67,7 +71,7 @@ def train(
         if folds:
             result = training_side("folds", "cross_validate")(data, out, chosen, folds, **options)
         else:
-            result = training_side("train", "train")(data, out, chosen, **options)
+            result = training_side("train", "train")(data, out, chosen, finder=finder, **options)
     if as_json:
         click.echo(json_text(result))
     elif folds:
@@ -80,7 +84,8 @@ def _trained_text(result: dict[str, Any], out: Path) -> str:
     """How well a run went, and what comes next."""
     following = f"next: flukeprint export {out} --out MODEL"
     if "map5" not in result:
-        return f"epoch {result['epoch']}, nothing to validate with; {following} --calibration MODEL"
+        given = "--calibration TWIN (a model trained alike on fewer photos)"
+        return f"epoch {result['epoch']}, nothing to validate with; {following} {given}"
     known = result.get("top1_known")  # not there without a known whale to ask about
     top1 = "" if known is None else f", top-1 on known whales {known:.3f}"
     return f"best epoch {result['epoch']}: validation MAP@5 {result['map5']:.3f}{top1}; {following}"

@@ -235,6 +235,10 @@ def source_of(target: Path, data: Path | None, model_path: Path | None, out: Pat
             load_model(target)  # where it is no model, that is what to say
             raise FlukeprintError(f"{target}: a model needs photos; name a collection with --data")
         source = data or Path(str(read_json(target / RUN_FACTS).get("data")))
+        if data is None and not read_split(target / RUN_SPLIT).queries:
+            raise FlukeprintError(
+                f"{target}: has learned from every photo there, and kept none to be scored on"
+            )
     if out:
         check_outside(out, source, [row.path for row in read_table(source).rows])
     return source

@@ -530,6 +530,11 @@ def test_it_is_not_scored_on_what_it_learned_from(
     export(everything, path, calibration=exported.path)
     with pytest.raises(FlukeprintError, match="this model has learned from every photo there"):
         evaluate_target(path, data=exported.run.data)
+    with pytest.raises(FlukeprintError, match="run: has learned from every photo there"):
+        evaluate_target(everything)
+    assert isinstance(
+        CliRunner().invoke(cli, ["evaluate", str(everything)]).exception, FlukeprintError
+    )
     with pytest.raises(FlukeprintError, match="this split asks about no photo"):
         split = RunFolder(everything).split
         evaluate_target(path, data=exported.run.data, split_path=split)

@@ -12,10 +12,12 @@ import pytest
 pytest.importorskip("torch", reason="training needs torch")
 
 import torch
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load as from_safetensors
 
+from flukeprint.cli import cli
 from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import read_json
@@ -113,6 +115,26 @@ def test_another_runs_finder_is_taken_over(
     first = RunFolder(finished.path).localiser
     train(finished.data, tmp_path / "run", read_config(None, SHORT), device="cpu", finder=first)
     assert RunFolder(tmp_path / "run").localiser.read_bytes() == first.read_bytes()
+
+
+def test_a_finder_that_cannot_be_taken_over(finished: FinishedRun, tmp_path: Path) -> None:
+    """None is begun with: the file is no finder's, is not there, or has learned too much."""
+    first, out = RunFolder(finished.path), tmp_path / "run"
+    whole = read_config(None, [*SHORT, "localise=false"])
+    for file, config, said in (
+        (first.weights, TrainConfig(), r"weights\.safetensors: not a run's localiser"),
+        (tmp_path / "none", TrainConfig(), "none: cannot be read: No such file"),
+        (first.localiser, whole, "this run trains on whole photos"),
+    ):
+        with pytest.raises(FlukeprintError, match=said):
+            train(finished.data, out, config, device="cpu", finder=file)
+        assert not out.exists()
+    other = read_config(None, [*SHORT, "seed=1"])
+    with pytest.raises(FlukeprintError, match="has learned from photos that this run keeps"):
+        train(finished.data, out, other, device="cpu", finder=first.localiser)
+    command = ["train", str(finished.data), "--out", str(out), "--folds", "2", "--finder"]
+    refused = CliRunner().invoke(cli, [*command, str(first.localiser)]).exception
+    assert "photos of other folds; give it to one run" in str(refused)
 
 
 def test_a_device_that_is_not_there(

@@ -164,7 +164,7 @@ def _believing(manifest: Manifest, twin: Model, path: Path | None) -> Manifest:
     Raises:
         FlukeprintError: the twin, from ``path``, is of another kind, or sees other crops.
     """
-    alike = ("kind", "channels", "height_px", "width_px", "localiser_px")
+    alike = ("kind", "channels", "height_px", "width_px", "margin", "localiser_px")
     odd = [name for name in alike if getattr(manifest, name) != getattr(twin.manifest, name)]
     if odd:
         raise FlukeprintError(

@@ -38,19 +38,43 @@ def load_localiser(folder: RunFolder) -> FlukeNet | None:
     """
     if not folder.localiser.exists():
         return None
-    network = FlukeNet()
     try:
-        network.load_state_dict(from_safetensors(folder.localiser.read_bytes()))
+        return _network_of(folder.localiser.read_bytes())
     except Exception as error:  # safetensors and torch raise their own kinds
         raise FlukeprintError(
             f"{folder.localiser}: damaged; delete it and run the training again: {reason_of(error)}"
         ) from None
+
+
+def read_finder(path: Path) -> bytes:
+    """Another run's finder, as its file holds it.
+
+    Raises:
+        FlukeprintError: it cannot be read, or is something else.
+    """
+    try:
+        data = path.read_bytes()
+        _network_of(data)
+    except OSError as error:
+        raise FlukeprintError(f"{path}: cannot be read: {error.strerror}") from None
+    except Exception as error:  # safetensors and torch raise their own kinds
+        raise FlukeprintError(
+            f"{path}: not a run's localiser.safetensors: {reason_of(error)}"
+        ) from None
+    return data
+
+
+def _network_of(data: bytes) -> FlukeNet:
+    network = FlukeNet()
+    network.load_state_dict(from_safetensors(data))
     return network.eval()
 
 
 def check_localiser(localiser: FlukeNet, data: Path, collection: Collection, inner: Split) -> str:
     """How well it finds the flukes that were boxed by hand on photos it did not learn from."""
     listing, trained = boxes_file(data), set(inner.train)
+    if not inner.queries:
+        return "flukes: every photo joins the training; no box is left to check against"
     kept = [name for name in collection.twin_group if name not in trained]  # those that can be read
     boxed = hand_boxes(listing, collection.table, kept) if listing.is_file() else no_boxes()
     if not len(boxed.photos):
@@ -68,11 +92,11 @@ def find_flukes(
     config: TrainConfig,
     folder: RunFolder,
     progress: Progress,
-    finder: Path | None = None,
+    given: bytes | None = None,
 ) -> FlukeNet | None:
     """The run's fluke finder: trained now, unless the folder has it; None on whole photos.
 
-    ``finder`` is a file of another run's to take over in place of training one.
+    ``given`` is another run's (:func:`read_finder`), to take over in place of training one.
 
     Raises:
         FlukeprintError: there is no box to learn from, or the folder's file is damaged.
@@ -82,8 +106,8 @@ def find_flukes(
     found = load_localiser(folder)
     if found is not None:
         return found
-    if finder is not None:
-        write_bytes(folder.localiser, finder.read_bytes())
+    if given is not None:
+        write_bytes(folder.localiser, given)
         return load_localiser(folder)
     drawn, listing = drawn_boxes(config), boxes_file(data)
     by_hand = no_boxes()

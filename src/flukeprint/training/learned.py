@@ -20,8 +20,8 @@ from flukeprint.training.sides import gives_away
 from flukeprint.training.taught import Taught
 
 
-def seen_before(weights: str, collection: Collection, outer: Split) -> set[str]:
-    """The first digits of the hashes of what another run's weights have seen.
+def seen_before(file: str, collection: Collection, outer: Split) -> set[str]:
+    """The first digits of the hashes of what another run's weights or finder have seen.
 
     Published weights, or those whose run's folder does not lie around them, have seen nothing that
     is known of.
@@ -29,14 +29,15 @@ def seen_before(weights: str, collection: Collection, outer: Split) -> set[str]:
     Raises:
         FlukeprintError: they have seen photos that this run keeps for the end.
     """
-    before = RunFolder(Path(weights).parent)
-    if not weights or Path(weights) != before.weights or not before.config.is_file():
+    before = RunFolder(Path(file).parent)
+    its = (before.weights, before.localiser)
+    if not file or Path(file) not in its or not before.config.is_file():
         return set()
     seen = seen_by(before)
     if gives_away(seen, collection, outer):
         raise FlukeprintError(
-            f"{weights}: has learned from photos that this run keeps for the end; begin with "
-            "weights of the same split"
+            f"{file}: has learned from photos that this run keeps for the end; take that of a run "
+            "of the same split"
         )
     return seen
 

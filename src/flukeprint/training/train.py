@@ -23,7 +23,7 @@ from flukeprint.training.backbones import make_backbone
 from flukeprint.training.checkpoint import load_checkpoint
 from flukeprint.training.config import TrainConfig, config_text, setting_text, with_places
 from flukeprint.training.device import Device, find_device
-from flukeprint.training.finder import check_localiser, find_flukes
+from flukeprint.training.finder import check_localiser, find_flukes, read_finder
 from flukeprint.training.learned import keep_seen, seen_before
 from flukeprint.training.lesson import lesson_of
 from flukeprint.training.loop import Trainer, fit
@@ -51,15 +51,19 @@ def train(
     """Train on a labelled collection into the folder ``out``; a run that was cut is resumed.
 
     Published weights to begin with are read, or fetched, before the run begins. ``collection`` is
-    what ``data`` holds, where that has been read already. ``finder`` is the file of another
-    run's, of the same split and settings for it, to be taken over in place of training one.
+    what ``data`` holds, where that has been read already. ``finder`` is another run's
+    ``localiser.safetensors``, of the same split, to be taken over in place of training one.
 
-    Returns the best epoch's validation scores, as ``out/result.json`` holds them.
+    Returns the best epoch's validation scores, as ``out/result.json`` holds them; of protocol
+    "everything" the last epoch, without any.
 
     Raises:
-        FlukeprintError: the data, the config or the folder is not fit for it.
+        FlukeprintError: the data, the config, the folder or the finder is not fit for it.
     """
     chosen, config = find_device(device), with_places(config)
+    if finder is not None and not config.localise:
+        raise FlukeprintError(f"{finder}: this run trains on whole photos (localise=false)")
+    given = None if finder is None else read_finder(finder)
     check_backbone(config)
     check_outside(out, data)
     folder = RunFolder(out)
@@ -78,13 +82,15 @@ def train(
         _keep_split(outer, folder.split)
         _keep_split(inner, folder.inner_split)
         before = seen_before(config.weights, collection, outer)
+        if finder is not None:
+            before |= seen_before(str(finder), collection, outer)
         taught = taught_photos(collection, outer, inner, config, folder, progress)
         if taught:
             names = [one.individual for one in taught if one.individual]
             unnamed = f", {len(taught) - len(names)} of nobody" if len(taught) > len(names) else ""
             report(f"{len(names)} unlabelled photos of {len(set(names))} whales join in{unnamed}")
         keep_seen(folder, collection, outer, taught, before)
-        localiser = find_flukes(data, collection.table, inner, config, folder, progress, finder)
+        localiser = find_flukes(data, collection.table, inner, config, folder, progress, given)
         if localiser is not None:
             report(check_localiser(localiser, data, collection, inner))
         lesson, validation = lesson_of(collection, inner, taught, config, localiser, progress)
