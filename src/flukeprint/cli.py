@@ -193,7 +193,13 @@ def evaluate(
     """
     from flukeprint.console import metrics_table
     from flukeprint.console_progress import progress_bar
-    from flukeprint.scoring import RUN_MODEL, evaluate_target, is_unexported_run, source_of
+    from flukeprint.scoring import (
+        RUN_MODEL,
+        check_keeps_queries,
+        evaluate_target,
+        is_unexported_run,
+        source_of,
+    )
 
     left_out: list[str] = []
 
@@ -204,6 +210,8 @@ def evaluate(
     with progress_bar() as progress:
         if is_unexported_run(target):
             source_of(target, data, model_path, out)  # before minutes of exporting
+            if data is None and split_path is None:
+                check_keeps_queries(target)
             training_side("export", "export")(target, target / RUN_MODEL, progress=progress)
         reports = evaluate_target(
             target,

@@ -207,6 +207,13 @@ def is_unexported_run(target: Path) -> bool:
     return _is_run(target) and not (target / RUN_MODEL).is_file()
 
 
+def check_keeps_queries(run: Path) -> None:
+    """Raises: FlukeprintError: a run has learned from every photo."""
+    split = run / RUN_SPLIT
+    if split.is_file() and not read_split(split).queries:
+        raise FlukeprintError(f"{run}: has learned from every photo, and kept none to be scored on")
+
+
 def _is_run(target: Path) -> bool:
     return (target / RUN_FACTS).is_file()
 
@@ -235,10 +242,6 @@ def source_of(target: Path, data: Path | None, model_path: Path | None, out: Pat
             load_model(target)  # where it is no model, that is what to say
             raise FlukeprintError(f"{target}: a model needs photos; name a collection with --data")
         source = data or Path(str(read_json(target / RUN_FACTS).get("data")))
-        if data is None and not read_split(target / RUN_SPLIT).queries:
-            raise FlukeprintError(
-                f"{target}: has learned from every photo there, and kept none to be scored on"
-            )
     if out:
         check_outside(out, source, [row.path for row in read_table(source).rows])
     return source
