@@ -45,11 +45,10 @@ def photos(
     with open_to_read(file) as book:
         whom = None if whale is None else book.find(whale)
         _, everything, names = book.present()
-    encounter = None if encounter is None else spelled(encounter)
-    if encounter is not None and not any(
-        photo.facts.get("encounter") == encounter for photo in everything
-    ):
-        raise FlukeprintError(f"no photo is of an encounter {encounter!r}; check the spelling")
+    if encounter is not None:
+        encounter = spelled(encounter)
+        if all(photo.facts.get("encounter") != encounter for photo in everything):
+            raise FlukeprintError(f"no photo is of an encounter {encounter!r}; check the spelling")
     shown = [
         photo
         for photo in everything

@@ -142,8 +142,7 @@ def append(
         f"INSERT INTO effect ({EFFECT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ((number, *effect.key, *effect.before, *effect.after) for effect in effects),
     )
-    before = link.execute("SELECT seal FROM event WHERE id = ?", (number - 1,)).fetchone()
-    seal = seal_of(link, before[0] if before else FIRST_SEAL, row)
+    seal = seal_of(link, _seal_before(link, number), row)
     link.execute(f"INSERT INTO event ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, seal))
     write_cells(link, ((effect.key, effect.after) for effect in effects))
 
@@ -163,8 +162,12 @@ def write_cells(link: sqlite3.Connection, cells: Iterator[tuple[Key, Held]]) -> 
 
 def is_as_written(link: sqlite3.Connection, event: Event) -> bool:
     """Whether an event, and all that belongs to it, is what its seal was made of."""
-    before = read_event(link, event.id - 1)
-    return seal_of(link, before.seal if before else FIRST_SEAL, event[:-1]) == event.seal
+    return seal_of(link, _seal_before(link, event.id), event[:-1]) == event.seal
+
+
+def _seal_before(link: sqlite3.Connection, number: int) -> bytes:
+    before = link.execute("SELECT seal FROM event WHERE id = ?", (number - 1,)).fetchone()
+    return before[0] if before else FIRST_SEAL
 
 
 def seal_of(link: sqlite3.Connection, before: bytes, row: tuple[object, ...]) -> bytes:

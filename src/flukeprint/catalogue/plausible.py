@@ -147,7 +147,7 @@ def _effect_makes_sense(row: Row, last: Mapping[str, int]) -> bool:
         return False
     # An undo gives a cell back with its owner from before, so that no owner is a later event.
     owners, event = (row["before_owner"], row["after_owner"]), row["event"]
-    if not all(isinstance(one, int) and 0 <= one <= int(str(event)) for one in owners):
+    if not isinstance(event, int) or not all(one == 0 or _is_one(one, event) for one in owners):
         return False
     return all(
         row[when] is None or (row[f"{when}_owner"] != 0 and _can_be(str(row["field"]), row[when]))

@@ -169,8 +169,7 @@ def _believing(manifest: Manifest, twin: Model, path: Path | None) -> Manifest:
     if odd:
         raise FlukeprintError(
             f"{path}: its {odd[0]} is {getattr(twin.manifest, odd[0])!r}, the run's "
-            f"{getattr(manifest, odd[0])!r}; name a model "
-            "that was trained by the same settings"
+            f"{getattr(manifest, odd[0])!r}; name a model that was trained by the same settings"
         )
     return replace(
         manifest,
