@@ -116,6 +116,11 @@ def seconds(work: Callable[..., object], *given: object) -> float:
     return time.perf_counter() - started
 
 
+def whales_among(photos: int) -> int:
+    """How many individuals a made catalogue has."""
+    return max(photos // 4, LARGE + 1)
+
+
 def whose(photo: int, whales: int) -> int:
     """A photo's individual: few have thousands of photos, the others about four."""
     if photo <= min(LARGE * LARGE_PHOTOS, whales):
@@ -138,10 +143,12 @@ def make(path: Path, photos: int) -> None:
         link.execute("BEGIN")
         for name, _ in indices:
             link.execute(f"DROP INDEX {name}")
-        for event in events(photos):
+        for event in imports(photos):
             write(link, *event)
-        for _, sql in indices:
+        for _, sql in indices:  # sealing many small events without them would read all of the file
             link.execute(sql)
+        for event in verdicts(photos):
+            write(link, *event)
         link.execute("COMMIT")
         link.execute("PRAGMA journal_mode = DELETE")
     part.rename(path)
@@ -150,11 +157,10 @@ def make(path: Path, photos: int) -> None:
 Event = tuple[Row, dict[str, list[Row]]]
 
 
-def events(photos: int) -> Iterator[Event]:
+def imports(photos: int) -> Iterator[Event]:
     """Event by event its columns without the seal, and its rows in other tables."""
-    whales, born, number = max(photos // 4, LARGE + 1), set[int](), 0
-    for first in range(1, photos + 1, BATCH):
-        number += 1
+    whales, born = whales_among(photos), set[int]()
+    for number, first in enumerate(range(1, photos + 1, BATCH), start=1):
         parts: dict[str, list[Row]] = {"effect": [], "individual": [], "photo": [], "file": []}
         changes: list[tuple[str, int, str, int | str, int | str]] = []
         for photo in range(first, min(first + BATCH, photos + 1)):
@@ -177,9 +183,13 @@ def events(photos: int) -> Iterator[Event]:
         parts["individual"].sort()
         details = json.dumps({"photos": len(parts["photo"]), "files": len(parts["file"])})
         yield (number, "2026-01-01T00:00:00.000Z", "Ann", "", "import", details, None, None), parts
-    lottery = random.Random(3)
-    for photo in sorted(lottery.sample(range(1, photos + 1), min(CONFIRMED, photos // 10))):
-        number += 1
+
+
+def verdicts(photos: int) -> Iterator[Event]:
+    """The single verdicts behind the imports, likewise."""
+    whales, lottery = whales_among(photos), random.Random(3)
+    chosen = sorted(lottery.sample(range(1, photos + 1), min(CONFIRMED, photos // 10)))
+    for number, photo in enumerate(chosen, start=len(range(1, photos + 1, BATCH)) + 1):
         whale, before = whose(photo, whales), (photo - 1) // BATCH + 1
         values = ("imported", before, "confirmed", number)
         changed: Row = (number, "p", photo, "state", "", *values)
@@ -230,7 +240,7 @@ OF_PHOTO = (
 def asking(path: Path, photos: int) -> dict[str, float]:
     """Histories beside the bare query for the same events, in turn, medians."""
     lottery = random.Random(5)
-    whales = sorted({whose(lottery.randint(1, photos), photos // 4) for _ in range(ASKED)})
+    whales = sorted({whose(lottery.randint(1, photos), whales_among(photos)) for _ in range(ASKED)})
     some = [lottery.randint(1, photos) for _ in range(ASKED)]
     opened = [seconds(lambda: Catalogue.open(path).close()) for _ in range(5)]
     read_only = [seconds(lambda: Catalogue.open(path, read_only=True).close()) for _ in range(5)]
