@@ -359,6 +359,18 @@ def test_a_batch_that_was_noted_stays(
         assert check(book.path).whole
 
 
+def test_a_file_that_was_touched_is_not_decoded_again(
+    book: Catalogue, kaggle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = from_table(read_table(kaggle))
+    bring_in(book, listed, who=ANN)
+    for row in listed:
+        os.utime(row.path, ns=(1, 1))
+    monkeypatch.setattr(arrive, "read_details", lambda photo: pytest.fail(f"decoded {photo.path}"))
+    done = bring_in(book, listed, who=ANN)
+    assert (done.events, done.counts.known, done.skipped) == ((), len(listed), ())
+
+
 def _cut_off(book: Catalogue, after: int) -> Callable[..., object]:
     """``add_photos`` that is interrupted once so many calls are done."""
     plain, calls = book.add_photos, iter(range(after))

@@ -160,6 +160,8 @@ def _one(path: Path, name: str, known: Mapping[str, KnownFile]) -> Incoming | Fa
     photo = read_photo(path)
     if isinstance(photo, Failure):
         return photo
+    if before and before.sha256 == photo.sha256:  # touched, and the same: it was decoded before
+        return Incoming(photo.sha256, name, len(photo.data), stamp.st_mtime_ns)
     details = read_details(photo)
     if isinstance(details, Failure):
         return details
