@@ -250,3 +250,11 @@ def test_a_backup_knows_where_the_photos_lie(tmp_path: Path) -> None:
     assert kept == tmp_path / "book.backups" / "book.r1.backup"
     with Catalogue.open(kept, read_only=True) as copy:
         assert copy.root == tmp_path
+
+
+def test_no_backup_in_the_middle_of_decisions(book: Catalogue, tmp_path: Path) -> None:
+    for back_up in (lambda: book.backup(tmp_path / "copy"), book.keep_backup):
+        with book.together(), pytest.raises(FlukeprintError, match="not noted yet; back up before"):
+            back_up()
+    assert not (tmp_path / "copy").exists()
+    assert book.backup(tmp_path / "copy") == book.revision

@@ -328,7 +328,13 @@ class Catalogue:
             return state.rebuild(link)
 
     def backup(self, path: Path) -> int:
-        """Copy the catalogue, whole and checked, to a file that is not there yet; its revision."""
+        """Copy the catalogue, whole and checked, to a file that is not there yet; its revision.
+
+        Raises:
+            FlukeprintError: the copy cannot be written or is not whole, or it is asked for inside
+                :meth:`together`.
+        """
+        self._refuse_inside()
         return copy_whole(self._link, path, self._migrations)
 
     def keep_backup(self, folder: Path | None = None, *, every: int = 1) -> Path | None:
@@ -336,10 +342,21 @@ class Catalogue:
 
         None where fewer than ``every`` events came since the last one that is kept there; where
         that is 1, where nothing at all came, rankings and what else models said included.
+
+        Raises:
+            FlukeprintError: as :meth:`backup` does.
         """
+        self._refuse_inside()
         path = Path(os.path.realpath(self.path)) if self.path.is_symlink() else self.path
         place = folder or path.with_name(f"{path.name}{BACKUPS}")
         return keep_backup(self._link, path, place, self._migrations, every)
+
+    def _refuse_inside(self) -> None:
+        if self._inside:
+            raise FlukeprintError(
+                f"{self.path}: its decisions are not noted yet; back up before together() or "
+                "after it"
+            )
 
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._using(write=False)
