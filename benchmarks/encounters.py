@@ -28,7 +28,7 @@ from flukeprint.evaluate import EmbeddedTable, ask, gallery_of, refuse_trained
 from flukeprint.files import check_outside, make_folder, write_text
 from flukeprint.identify import likeness_of
 from flukeprint.metrics import bootstrap, weighted_mean
-from flukeprint.model import Manifest, load_model
+from flukeprint.model import MEASURED, Manifest, load_model
 from flukeprint.network import Network
 from flukeprint.outputs import interval_text
 from flukeprint.rank import GalleryIndex
@@ -104,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", type=Path, default=Path(MEASURED))
     parser.add_argument(
         "--split", type=Path, help="a split's file instead of the model's own split"
     )

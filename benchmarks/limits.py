@@ -37,7 +37,7 @@ from flukeprint.evaluate import EmbeddedTable, evaluate_split, gallery_of, likel
 from flukeprint.files import check_outside, make_folder, write_bytes, write_text
 from flukeprint.forecasts import BANDS
 from flukeprint.look import look_at
-from flukeprint.model import load_model
+from flukeprint.model import MEASURED, load_model
 from flukeprint.network import Network
 from flukeprint.outputs import interval_text, share
 from flukeprint.photos import decode, decode_grey, read_photo
@@ -100,7 +100,7 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", type=Path, default=Path(MEASURED))
     parser.add_argument("--mistakes", type=int, default=50, help="how many to show")
     asked = parser.parse_args()
     with plain_errors(parser), progress_bar() as progress:

@@ -34,7 +34,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import evaluate_split, gallery_of, likeliest_whale
 from flukeprint.files import write_bytes
 from flukeprint.look import look_at
-from flukeprint.model import load_model
+from flukeprint.model import MEASURED, load_model
 from flukeprint.network import Network
 from flukeprint.outputs import share
 from flukeprint.photos import decode_rgb, read_photo
@@ -98,7 +98,7 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, required=True, help="the PNG to write")
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", type=Path, default=Path(MEASURED))
     asked = parser.parse_args()
     with plain_errors(parser):
         network = Network(load_model(asked.model))

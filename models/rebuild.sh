@@ -1,5 +1,5 @@
 #!/bin/sh
-# Rebuild the models that ship with flukeprint, `default` and `best`. Needs the extra flukeprint[train], a labelled
+# Rebuild the models that ship with flukeprint, `measured` and `default`. Needs the extra flukeprint[train], a labelled
 # collection DATA with boxes.csv and not_flukes beside its photos, and a folder of unlabelled ones.
 #
 #     sh models/rebuild.sh DATA UNLABELLED OUT
@@ -59,11 +59,11 @@ anew "$out/three.fluke" --out "$out/small-of-three" --set distil_weight=10 --set
 anew "$out/three.fluke" --out "$out/eighth" --config "$here/second_round.toml" \
     --set distil_weight=10 --set epochs=40 --set validate_every=8 \
     --weights "$out/small-of-three/weights.safetensors"
-[ -e "$out/default.fluke" ] || flukeprint export "$out/eighth" --out "$out/default.fluke"
+[ -e "$out/measured.fluke" ] || flukeprint export "$out/eighth" --out "$out/measured.fluke"
 
 # The ninth is the eighth once more, when all choices are made: it keeps no photo back, and believes as the eighth does.
 anew "$out/three.fluke" --out "$out/ninth" --config "$here/second_round.toml" \
     --set protocol=everything --set distil_weight=10 --set epochs=40 --set validate_every=8 \
     --weights "$out/small-of-three/weights.safetensors" --finder "$out/eighth/localiser.safetensors"
-[ -e "$out/best.fluke" ] ||
-    flukeprint export "$out/ninth" --out "$out/best.fluke" --calibration "$out/default.fluke"
+[ -e "$out/default.fluke" ] ||
+    flukeprint export "$out/ninth" --out "$out/default.fluke" --calibration "$out/measured.fluke"

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from flukeprint.demo import DemoResult, run_demo
-from flukeprint.model import SHIPPED, load_model
+from flukeprint.model import MEASURED, SHIPPED, load_model
 from flukeprint.progress import no_progress
 from flukeprint.records import EVERYTHING
 
-MOST_BYTES = {"default": 25_000_000, "best": 60_000_000}
+MOST_BYTES = 25_000_000
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_it_is_small_enough_to_ship(name: str) -> None:
-    shipped = resources.files("flukeprint") / "weights" / f"{name}.fluke"
-    assert len(shipped.read_bytes()) <= MOST_BYTES[name]
+    shipped = resources.files("flukeprint") / "weights" / f"{SHIPPED[name]}.fluke"
+    assert len(shipped.read_bytes()) <= MOST_BYTES
     assert load_model(Path(name)).manifest.kind == "embedding"
 
 
@@ -45,8 +45,8 @@ def test_the_sheet_is_one_page_that_needs_nothing_else(result: DemoResult) -> No
     assert "https://" not in page
 
 
-def test_it_carries_its_scores() -> None:
-    manifest = load_model().manifest
+def test_the_measured_one_carries_its_scores() -> None:
+    manifest = load_model(Path(MEASURED)).manifest
     for protocol in ("open-set", "other-catalogue"):
         score = manifest.metrics[protocol]["map5"]
         assert score["low"] <= score["value"] <= score["high"]
@@ -59,12 +59,12 @@ def test_it_carries_what_it_has_seen(name: str) -> None:
     assert len(set(manifest.trained_on)) == len(manifest.trained_on) > 0
 
 
-def test_the_best_is_the_default_trained_on_every_photo() -> None:
+def test_the_default_is_the_measured_one_trained_on_every_photo() -> None:
     """With its beliefs, and without scores, as it has learned what could score it."""
-    model, best = load_model(), load_model(Path("best"))
-    assert best.manifest.split["protocol"] == EVERYTHING
-    assert best.manifest.metrics == {}
-    assert best.manifest.training["calibration_of"] == model.id
-    assert best.manifest.calibration == model.manifest.calibration
-    assert best.localiser == model.localiser
-    assert set(best.manifest.trained_on) > set(model.manifest.trained_on)
+    twin, model = load_model(Path(MEASURED)), load_model()
+    assert model.manifest.split["protocol"] == EVERYTHING
+    assert model.manifest.metrics == {}
+    assert model.manifest.training["calibration_of"] == twin.id
+    assert model.manifest.calibration == twin.manifest.calibration
+    assert model.localiser == twin.localiser
+    assert set(model.manifest.trained_on) > set(twin.manifest.trained_on)

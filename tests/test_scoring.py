@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flukeprint import scoring
 from flukeprint.cache import Cache
 from flukeprint.collection import Collection, read_collection
 from flukeprint.drawn.catalogue import write_catalogue
 from flukeprint.errors import FlukeprintError
-from flukeprint.model import Model, save_model
+from flukeprint.model import MEASURED, Model, load_model, save_model
 from flukeprint.network import Network
+from flukeprint.records import EVERYTHING
 from flukeprint.scoring import embed_collection, evaluate_target, own_split, score_protocols
 from flukeprint.splits import make_splits, random_split, write_split
 from flukeprint.tables import fingerprint
@@ -196,6 +198,32 @@ def test_photos_that_the_model_has_seen_are_refused(
     save_model(manifest, tiny_model.embedder, tiny_model.localiser, path)
     with pytest.raises(FlukeprintError, match="were seen in this model's training"):
         evaluate_target(path, data=drawn)
+
+
+def test_of_photos_that_the_default_has_learned_its_twin_is_scored(
+    drawn: Path, tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = read_collection(drawn)
+    training = {"fingerprint": fingerprint(collection.table)}
+    recipe = {"protocol": EVERYTHING, "seed": 0, "settings": {}}
+    knows_all = replace(tiny_model.manifest, training=training, split=recipe)
+    path = tmp_path / "default.fluke"
+    save_model(knows_all, tiny_model.embedder, tiny_model.localiser, path)
+    twin = trained_on_fold(tiny_model, collection)
+    shipped = {None: load_model(path), Path(MEASURED): twin}
+    monkeypatch.setattr(scoring, "load_model", lambda name=None: shipped[name])
+    lines: list[str] = []
+    reports = evaluate_target(drawn, report=lines.append)
+    assert reports[0].protocol == twin.manifest.split["protocol"]
+    assert lines == [
+        f"the default model has learned from every photo of {drawn}; scored is measured, its twin "
+        "that kept some back"
+    ]
+    monkeypatch.undo()
+    with pytest.raises(
+        FlukeprintError, match=r"there; .* \(the default's ships, too: m"
+    ):
+        evaluate_target(drawn, model_path=path)
 
 
 def test_a_split_of_another_table_is_refused(

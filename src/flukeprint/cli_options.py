@@ -17,7 +17,7 @@ MODEL = click.option(
     "--model",
     "model_path",
     type=PATH,
-    help="A model file, or default or best, which come with flukeprint; else default.",
+    help="A model file, or default, best or measured, which come with flukeprint; else default.",
 )
 CACHE = click.option(
     "--cache",

@@ -28,9 +28,9 @@ VERSION = 2  # 2: the localiser answers for many places
 MAX_BYTES = 2 * 1024**3
 MOST_UNPACKED = 20  # times the file's size: weights hardly shrink, a bomb shrinks a thousandfold
 EMBEDDER, LOCALISER, MANIFEST = "embedder.onnx", "localiser.onnx", "model.json"
-DEFAULT = "default"
-SHIPPED = (DEFAULT, "best")
-"""The models that ship with flukeprint, by name; docs/models.md says how they differ."""
+DEFAULT, MEASURED = "default", "measured"
+SHIPPED = {DEFAULT: DEFAULT, "best": DEFAULT, MEASURED: MEASURED}
+"""The models that ship with flukeprint, each name's file; docs/models.md says how they differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def load_model(path: Path | None = None) -> Model:
     """
     name = DEFAULT if path is None else str(path)
     if path is None or name in SHIPPED:
-        shipped = resources.files("flukeprint") / "weights" / f"{name}.fluke"
+        shipped = resources.files("flukeprint") / "weights" / f"{SHIPPED[name]}.fluke"
         try:
             return _parsed(shipped.read_bytes(), f"{shipped}")
         except OSError:

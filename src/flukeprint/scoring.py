@@ -20,7 +20,7 @@ from flukeprint.evaluate import (
     evaluate_without_learning,
 )
 from flukeprint.files import check_outside, make_folder, read_json, write_bytes, write_text
-from flukeprint.model import Model, load_model
+from flukeprint.model import MEASURED, Model, load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.records import COMPETITION_NEW_SHARE, EVERYTHING, Split
@@ -53,7 +53,9 @@ def evaluate_target(
 ) -> list[Report]:
     """Score a collection, a run's exported model or a model file; see the command's help.
 
-    ``report`` is told of each photo that is left out because it cannot be read.
+    Of a collection from which the default model has learned every photo, its twin is scored that
+    kept some back. ``report`` is told so, and of each photo that is left out because it cannot be
+    read.
 
     Raises:
         FlukeprintError: the target is none of the three, ``data`` is missing, ``data`` or
@@ -65,6 +67,12 @@ def evaluate_target(
     collection = read_collection(source, progress)
     for failure in collection.failures:
         report(failure.warning())
+    if model_path is None and _is_collection(target) and _learned_all(model, collection):
+        model = load_model(Path(MEASURED))
+        report(
+            f"the default model has learned from every photo of {source}; scored is {MEASURED}, "
+            "its twin that kept some back"
+        )
     if split_path is None and _learned_from(model, collection) and _is_run(target):
         split_path = target / RUN_SPLIT
     split = read_split(split_path) if split_path else own_split(model, collection)
@@ -113,10 +121,10 @@ def own_split(model: Model, collection: Collection) -> Split:
     recipe: dict[str, Any] = {"protocol": "open-set", "seed": 0, "settings": {}}
     if _learned_from(model, collection):
         recipe = model.manifest.split
-    if recipe["protocol"] == EVERYTHING:
+    if _learned_all(model, collection):
         raise FlukeprintError(
             f"{collection.table.source}: this model has learned from every photo there; score it "
-            "on others"
+            f"on others, or its twin (the default's ships, too: {MEASURED})"
         )
     if recipe["protocol"] == "random" or recipe.get("whales", "all") != "all":
         raise FlukeprintError(
@@ -220,6 +228,10 @@ def _is_run(target: Path) -> bool:
 
 def _learned_from(model: Model, collection: Collection) -> bool:
     return bool(model.manifest.training.get("fingerprint") == fingerprint(collection.table))
+
+
+def _learned_all(model: Model, collection: Collection) -> bool:
+    return _learned_from(model, collection) and model.manifest.split["protocol"] == EVERYTHING
 
 
 def source_of(target: Path, data: Path | None, model_path: Path | None, out: Path | None) -> Path:

@@ -33,7 +33,7 @@ from flukeprint.training.bench import plan, run, score
 from flukeprint.training.bench.gather import SEEN, rows_of
 from flukeprint.training.bench.kept import (
     CONFUSED,
-    DEFAULT,
+    OURS,
     QUERIES,
     SCORES,
     WITHOUT_LEARNING,
@@ -574,14 +574,14 @@ def test_a_system_that_was_not_measured_yet_names_the_command(benched: Benched) 
 def test_no_learning_and_the_default_come_first(benched: Benched) -> None:
     alone = benched.out / WITHOUT_LEARNING / "new_whale-first"
     keep(alone, Kept(scored(), papers=scored(0.125), name="new_whale first"))
-    keep(benched.out / DEFAULT, Kept(scored(), name="flukeprint's default"))
-    for path in (alone, benched.out / DEFAULT):
+    keep(benched.out / OURS, Kept(scored(), name="flukeprint (measured)"))
+    for path in (alone, benched.out / OURS):
         keep_report(path, report_of(*THREE))
     (benched.out / WITHOUT_LEARNING / ".DS_Store").write_text("")
     first, second, *others = benched.rows()
     assert (first.name, first.note) == ("new_whale first", "")
     assert first.paper_protocol is not None and first.paper_protocol.map5.value == 0.125
-    assert (second.name, second.note) == ("flukeprint's default", SEEN)
+    assert (second.name, second.note) == ("flukeprint (measured)", SEEN)
     assert second.open_set is not None and second.paper_protocol is None
     assert [row.name for row in others if "=" not in row.name] == list(PAPERS)
 
@@ -649,7 +649,7 @@ def test_the_bench_writes_its_table(tiny: Tiny) -> None:
         "most frequent whales",
         "new_whale first",
         "twins' labels, new_whale",
-        "flukeprint's default",
+        "flukeprint (measured)",
     ]
     assert set(PAPERS) < set(names)
     results = tiny.out / RESULTS
@@ -665,7 +665,7 @@ def test_the_bench_writes_its_table(tiny: Tiny) -> None:
     # Beside it what is small of each run; neither weights nor models.
     kept = {path.name for path in (results / "my-resnet" / "open-set").iterdir()}
     assert kept == {SCORES, QUERIES, CONFUSED, "log.jsonl", "curves.png"}
-    assert (results / DEFAULT / QUERIES).is_file()
+    assert (results / OURS / QUERIES).is_file()
 
 
 def test_a_finished_bench_does_nothing_again(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -687,7 +687,7 @@ def test_a_bench_that_was_cut_goes_on_to_the_same_table(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    for done in (WITHOUT_LEARNING, DEFAULT):
+    for done in (WITHOUT_LEARNING, OURS):
         shutil.copytree(tiny.out / done, out / done)
 
     def cut(*arguments: Any, **options: Any) -> None:

@@ -48,13 +48,13 @@ def test_every_round_runs_on_what_the_round_before_left(tmp_path: Path) -> None:
         ["sh", SCRIPT, data, unlabelled, out], env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2_000:]
-    model, best = load_model(out / "default.fluke"), load_model(out / "best.fluke")
+    twin, model = load_model(out / "measured.fluke"), load_model(out / "default.fluke")
     last = read_config(RunFolder(out / "eighth").config, [])
     assert last.distil_weight > 0
     assert Path(last.teacher) == out / "three.fluke"
     assert model.manifest.kind == "embedding"
-    assert best.manifest.training["calibration_of"] == model.id
-    assert set(best.manifest.trained_on) > set(model.manifest.trained_on)
+    assert model.manifest.training["calibration_of"] == twin.id
+    assert set(model.manifest.trained_on) > set(twin.manifest.trained_on)
     assert len(load_model(out / "three.fluke").manifest.training["beside"]) == 2
 
 

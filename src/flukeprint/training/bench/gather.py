@@ -11,7 +11,7 @@ from flukeprint.records import Interval, whale_apart
 from flukeprint.tables import read_table
 from flukeprint.training.bench import plan
 from flukeprint.training.bench.kept import (
-    DEFAULT,
+    OURS,
     SCORES,
     WITHOUT_LEARNING,
     Kept,
@@ -30,15 +30,15 @@ SEEN = "not on the papers' split: it has learned from most of those queries"
 def rows_of(
     recipes: Sequence[Recipe], data: Path, out: Path, failed: Mapping[str, str]
 ) -> tuple[Row, ...]:
-    """The table's rows, no learning and flukeprint's default first.
+    """The table's rows, no learning and flukeprint's own first.
 
     ``failed`` says of systems by name why they could not be trained.
     """
     gather = _Gatherer(data, out, failed)
     kept = sorted((out / WITHOUT_LEARNING).glob(f"*/{SCORES}"))
     rows = [gather.plain(path.parent) for path in kept]
-    if (out / DEFAULT / SCORES).is_file():
-        rows.append(gather.plain(out / DEFAULT, SEEN))
+    if (out / OURS / SCORES).is_file():
+        rows.append(gather.plain(out / OURS, SEEN))
     for recipe in recipes:
         for system in plan.systems_of(recipe):
             rows += gather.system(system)

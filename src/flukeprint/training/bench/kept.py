@@ -20,7 +20,7 @@ from flukeprint.tables import csv_rows
 from flukeprint.training.bench.rows import Scored
 
 SCORES, QUERIES, CONFUSED = "scores.json", "queries.csv", "confused.csv"
-DEFAULT, WITHOUT_LEARNING = "flukeprint-default", "without-learning"
+OURS, WITHOUT_LEARNING = "flukeprint-measured", "without-learning"
 
 
 @dataclass(frozen=True, slots=True)

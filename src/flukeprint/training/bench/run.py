@@ -17,7 +17,7 @@ from flukeprint.collection import Collection, read_collection
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluate import Report, evaluate_split, evaluate_without_learning
 from flukeprint.files import check_outside, make_folder, read_json, write_bytes, write_text
-from flukeprint.model import load_model
+from flukeprint.model import MEASURED, load_model
 from flukeprint.network import Network
 from flukeprint.progress import Progress, no_progress
 from flukeprint.scoring import RUN_MODEL
@@ -25,7 +25,7 @@ from flukeprint.tables import fingerprint, read_table
 from flukeprint.training.bench import plan, score
 from flukeprint.training.bench.gather import rows_of
 from flukeprint.training.bench.kept import (
-    DEFAULT,
+    OURS,
     SCORES,
     WITHOUT_LEARNING,
     Kept,
@@ -53,7 +53,7 @@ Say = Callable[[str], object]
 
 BENCH, OWN_RECIPES = "bench.json", "recipes"
 
-RESERVED = (DEFAULT, WITHOUT_LEARNING, RESULTS, OWN_RECIPES)
+RESERVED = (OURS, WITHOUT_LEARNING, RESULTS, OWN_RECIPES)
 """Folders of a bench that are no system's."""
 _ANSWERS_WITHOUT = 3  # that need no learning
 
@@ -158,22 +158,25 @@ class Bench:
             return score.paper_report(job.folder, job.config, self.collection, self.progress)
         return report_of(job.folder, self.collection, self.progress)
 
-    def do_default(self) -> None:
-        """Score the shipped model on the recipes' open-set split, if that is its own."""
-        path = self.out / DEFAULT
+    def do_ours(self) -> None:
+        """Score the shipped model on the recipes' open-set split, if that is its own.
+
+        It is the default's twin: the default itself has learned from these queries.
+        """
+        path = self.out / OURS
         if (path / SCORES).is_file():
             return
         outer, _ = split_for_training(self.collection, TrainConfig())
-        network = Network(load_model())
+        network = Network(load_model(Path(MEASURED)))
         embedded = embedded_for(network, outer, self.collection, self.progress)
         try:
             report = evaluate_split(network.model, outer, embedded)
         except FlukeprintError as error:  # it has learned from some of these queries
-            self.report(f"{DEFAULT}: left out: {error}")
+            self.report(f"{OURS}: left out: {error}")
             return
         keep_report(path, report)
         scored, size = score.scored_report(report), _parameters(network.model.embedder)
-        keep(path, Kept(scored, parameters=size, name="flukeprint's default"))
+        keep(path, Kept(scored, parameters=size, name="flukeprint (measured)"))
 
     def do_without_learning(self) -> None:
         """Score the answers that need no learning, on both protocols."""
@@ -225,7 +228,7 @@ def bench_papers(
     bench = Bench(data, out, device=device, progress=progress, report=report)
     bench.open([one for one in named if _is_own(one)])
     bench.do_without_learning()
-    bench.do_default()
+    bench.do_ours()
     failed: dict[str, str] = {}
     rows = bench.write(failed)
     for system, config in wanted:
