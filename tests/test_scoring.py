@@ -220,9 +220,7 @@ def test_of_photos_that_the_default_has_learned_its_twin_is_scored(
         "that kept some back"
     ]
     monkeypatch.undo()
-    with pytest.raises(
-        FlukeprintError, match=r"there; .* \(the default's ships, too: m"
-    ):
+    with pytest.raises(FlukeprintError, match=r"there; .* \(the default's ships, too: m"):
         evaluate_target(drawn, model_path=path)
 
 
